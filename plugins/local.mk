@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The berth authors
+# A plugin sees the public headers, libc and its own library; nothing of src/.
+
+PLUGIN_CPPFLAGS = -I$(top_srcdir)/include $(HARDEN_CPPFLAGS)
+# automake must find "-module" in a plain variable; it does not look into what configure sets.
+PLUGIN_LDFLAGS = -module -avoid-version -shared $(PLUGIN_DEFS) -Wl,-z,relro,-z,now \
+	-export-symbols-regex '^berth_plugin_entry$$' $(SANITIZE_CFLAGS) $(COVERAGE_CFLAGS)
+
+PROCESS_SOURCES = \
+	plugins/runtime-process/process.c \
+	$(NULL)
+if PLUGIN_PROCESS
+pkglib_LTLIBRARIES += process.la
+process_la_SOURCES = $(PROCESS_SOURCES)
+process_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+process_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+endif
+
+NULL_SOURCES = \
+	plugins/runtime-null/null.c \
+	$(NULL)
+if PLUGIN_NULL
+pkglib_LTLIBRARIES += null.la
+null_la_SOURCES = $(NULL_SOURCES)
+null_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+null_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+endif
+
+STDIO_SOURCES = \
+	plugins/transport-stdio/bytes.h \
+	plugins/transport-stdio/stdio.c \
+	$(NULL)
+if PLUGIN_STDIO
+pkglib_LTLIBRARIES += stdio.la
+stdio_la_SOURCES = $(STDIO_SOURCES)
+stdio_la_CPPFLAGS = $(PLUGIN_CPPFLAGS)
+stdio_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+endif
+
+HTTP_SOURCES = \
+	plugins/transport-http/http.h \
+	plugins/transport-http/http_auth.c \
+	plugins/transport-http/http_auth.h \
+	plugins/transport-http/http_buf.c \
+	plugins/transport-http/http_buf.h \
+	plugins/transport-http/http_conn.c \
+	plugins/transport-http/http_conn.h \
+	plugins/transport-http/http_error.c \
+	plugins/transport-http/http_error.h \
+	plugins/transport-http/http_listen.c \
+	plugins/transport-http/http_listen.h \
+	plugins/transport-http/http_logs.c \
+	plugins/transport-http/http_logs.h \
+	plugins/transport-http/http_media.c \
+	plugins/transport-http/http_media.h \
+	plugins/transport-http/http_plugin.c \
+	plugins/transport-http/http_problem.c \
+	plugins/transport-http/http_problem.h \
+	plugins/transport-http/http_query.c \
+	plugins/transport-http/http_query.h \
+	plugins/transport-http/http_route.c \
+	plugins/transport-http/http_route.h \
+	plugins/transport-http/http_server.c \
+	plugins/transport-http/http_server.h \
+	plugins/transport-http/http_submit.c \
+	plugins/transport-http/http_submit.h \
+	plugins/transport-http/http_target.c \
+	plugins/transport-http/http_target.h \
+	$(NULL)
+if PLUGIN_HTTP
+pkglib_LTLIBRARIES += http.la
+http_la_SOURCES = $(HTTP_SOURCES)
+http_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(HTTP_CFLAGS)
+http_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+http_la_LIBADD = $(HTTP_LIBS)
+endif
