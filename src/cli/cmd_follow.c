@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* Commands that stay: logs, events, top. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+static int usage_of(const char *name)
+{
+    for (const struct command *cmd = commands; cmd->name; cmd++)
+        if (!strcmp(cmd->name, name))
+            return cli_usage(cmd);
+    return EXIT_USAGE;
+}
+
+int cmd_logs(struct cli *c, int argc, char **argv)
+{
+    bool follow = false, errors = false;
+    const struct flag flags[] = {{.name = "follow", .letter = 'f', .set = &follow},
+                                 {.name = "stderr", .set = &errors},
+                                 {.name = NULL}};
+    if (cli_flags(c, flags, argc, argv, NULL) != 1)
+        return usage_of("logs");
+    struct value request = value_new_map(c->arena);
+    value_put_str(c->arena, &request, "id", argv[0]);
+    value_put_int(c->arena, &request, "stream", errors ? 2 : 1);
+    value_put_bool(c->arena, &request, "follow", follow);
+    if (cli_send(c, FRAME_CTL_LOGS, &request) < 0)
+        return cli_fail(c);
+    for (;;) {
+        struct arena *kept = c->arena;
+        struct value frame;
+        int type;
+        c->arena = arena_new();
+        int rc = c->arena ? cli_recv(c, &type, &frame) : berth_fail(&c->err, ENOMEM, "out of memory");
+        const struct value *data = rc == 0 && type == FRAME_CTL_DATA ? value_get(&frame, "data") : NULL;
+        if (data && c->json)
+            cli_print_json(c, &frame);
+        else if (data) {
+            fwrite(data->s, 1, data->len, stdout);
+            fflush(stdout);
+        }
+        arena_free(c->arena);
+        c->arena = kept;
+        if (rc < 0)
+            return cli_fail(c);
+        if (type == FRAME_CTL_END)
+            return EXIT_GOOD;
+    }
+}
+
+static void print_event(const struct value *e)
+{
+    print_time(value_int(e, "ms", 0));
+    printf(" %-26s %-8s attempt %lld %s", value_str(e, "id", ""), value_str(e, "event", ""),
+           (long long)value_int(e, "attempt", 0), value_str(e, "executer", ""));
+    if (value_str(e, "verdict", NULL))
+        printf(" %s", value_str(e, "verdict", ""));
+    if (value_str(e, "message", NULL)) {
+        fputs(": ", stdout);
+        print_text(value_str(e, "message", ""));
+    }
+    putchar('\n');
+    fflush(stdout);
+}
+
+int cmd_events(struct cli *c, int argc, char **argv)
+{
+    bool follow = false; /* what it does anyway, for the habit of the fingers */
+    const struct flag flags[] = {{.name = "follow", .letter = 'f', .set = &follow}, {.name = NULL}};
+    int n = cli_flags(c, flags, argc, argv, NULL);
+    if (n < 0 || n > 1)
+        return usage_of("events");
+    struct value request = value_new_map(c->arena);
+    value_put_str(c->arena, &request, "id", n ? argv[0] : NULL);
+    if (cli_send(c, FRAME_CTL_EVENTS, &request) < 0)
+        return cli_fail(c);
+    for (;;) {
+        struct arena *kept = c->arena;
+        struct value frame;
+        int type;
+        c->arena = arena_new();
+        int rc = c->arena ? cli_recv(c, &type, &frame) : berth_fail(&c->err, ENOMEM, "out of memory");
+        bool last = rc == 0 && n && !strcmp(value_str(&frame, "event", ""), "done");
+        if (rc == 0 && c->json)
+            cli_print_json(c, &frame);
+        else if (rc == 0)
+            print_event(&frame);
+        arena_free(c->arena);
+        c->arena = kept;
+        if (rc < 0)
+            return cli_fail(c);
+        if (last)
+            return EXIT_GOOD;
+    }
+}
+
+static int top_once(struct cli *c)
+{
+    static const struct column columns[] = {
+        {"ID", "id", 26, COLUMN_TEXT},            {"STATE", "state", 9, COLUMN_TEXT},
+        {"ATTEMPT", "attempt", 7, COLUMN_TEXT},   {"STARTED", "started_ms", 19, COLUMN_TIME},
+        {"TENANT", "tenant", 12, COLUMN_TEXT},    {"EXECUTER", "executer", 0, COLUMN_TEXT},
+        {NULL, NULL, 0, COLUMN_TEXT}};
+    struct value stats, tasks, q = cli_question(c, "tasks", NULL);
+    value_put_str(c->arena, &q, "state", "running");
+    if (cli_query(c, cli_question(c, "stats", NULL), &stats) < 0 || cli_query(c, q, &tasks) < 0)
+        return cli_fail(c);
+    if (c->json) {
+        value_put(c->arena, &stats, "tasks", *value_get(&tasks, "tasks"));
+        return cli_print_json(c, &stats);
+    }
+    const struct value *capacity = value_get(&stats, "capacity"), *booked = value_get(&stats, "booked");
+    char used[16], all[16];
+    format_bytes((uint64_t)value_int(booked, "memory", 0), used);
+    format_bytes((uint64_t)value_int(capacity, "memory", 0), all);
+    if (c->terminal)
+        fputs("\033[H\033[J", stdout);
+    printf("%s  waiting %lld  running %lld  cpus %g/%g  memory %s/%s  done %lld%s\n\n",
+           value_str(&stats, "host", ""), (long long)value_int(&stats, "waiting", 0),
+           (long long)value_int(&stats, "running", 0), value_float(booked, "cpus", 0),
+           value_float(capacity, "cpus", 0), used, all,
+           (long long)value_int(value_get(&stats, "finished"), "succeeded", 0),
+           value_bool(&stats, "draining", false) ? "  DRAINING" : "");
+    print_table(columns, value_get(&tasks, "tasks"));
+    fflush(stdout);
+    return EXIT_GOOD;
+}
+
+int cmd_top(struct cli *c, int argc, char **argv)
+{
+    bool once = false;
+    const struct flag flags[] = {{.name = "once", .set = &once}, {.name = NULL}};
+    if (cli_flags(c, flags, argc, argv, NULL) != 0)
+        return usage_of("top");
+    for (;;) {
+        struct arena *kept = c->arena;
+        struct pollfd in = {.fd = 0, .events = POLLIN};
+        char key;
+        c->arena = arena_new();
+        int status = c->arena ? top_once(c) : EXIT_BAD;
+        arena_free(c->arena);
+        c->arena = kept;
+        if (status != EXIT_GOOD || once || c->json || !c->terminal)
+            return status;
+        if (poll(&in, isatty(0) ? 1 : 0, 1000) > 0 && read(0, &key, 1) == 1 && (key == 'q' || key == 'Q'))
+            return EXIT_GOOD;
+    }
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* Output for people: tables, fields, times. Text from tasks is made harmless for a terminal. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+void print_text(const char *s)
+{
+    for (; s && *s; s++)
+        putchar((unsigned char)*s < 32 || *s == 127 ? '?' : *s);
+}
+
+static void format_time(int64_t unix_ms, char *out, size_t len)
+{
+    time_t s = unix_ms / 1000;
+    struct tm tm;
+    if (!unix_ms || !localtime_r(&s, &tm))
+        snprintf(out, len, "-");
+    else
+        strftime(out, len, "%F %T", &tm);
+}
+
+void print_time(int64_t ms)
+{
+    char text[32];
+    format_time(ms, text, sizeof text);
+    fputs(text, stdout);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+static void print_scalar(const char *key, const struct value *v)
+{
+    char text[32];
+    switch (v->type) {
+    case VALUE_BOOL:
+        fputs(v->b ? "yes" : "no", stdout);
+        break;
+    case VALUE_INT:
+        if (v->i > 1000000000000 && ends_with(key, "_ms"))
+            print_time(v->i);
+        else if (ends_with(key, "_ms")) {
+            format_duration(v->i, text);
+            fputs(text, stdout);
+        } else if (v->i >= 65536 && (strstr(key, "memory") || strstr(key, "disk"))) {
+            format_bytes((uint64_t)v->i, text);
+            fputs(text, stdout);
+        } else
+            printf("%lld", (long long)v->i);
+        break;
+    case VALUE_UINT:
+        printf("%llu", (unsigned long long)v->u);
+        break;
+    case VALUE_FLOAT:
+        printf("%g", v->f);
+        break;
+    case VALUE_STR:
+        print_text(v->s);
+        break;
+    case VALUE_BIN:
+        printf("(%zu bytes)", v->len);
+        break;
+    default:
+        putchar('-');
+    }
+}
+
+static void print_indented(const struct value *map, int indent)
+{
+    for (uint32_t i = 0; i < map->count; i++) {
+        const char *key = map->pairs[i].key.s;
+        const struct value *v = &map->pairs[i].val;
+        printf("%*s%s:", indent, "", key);
+        if (v->type == VALUE_MAP) {
+            putchar('\n');
+            print_indented(v, indent + 2);
+            continue;
+        }
+        if (v->type != VALUE_ARRAY) {
+            putchar(' ');
+            print_scalar(key, v);
+        }
+        for (uint32_t k = 0; v->type == VALUE_ARRAY && k < v->count; k++) {
+            if (v->items[k].type == VALUE_MAP) {
+                putchar('\n');
+                print_indented(&v->items[k], indent + 2);
+            } else {
+                putchar(' ');
+                print_scalar(key, &v->items[k]);
+            }
+        }
+        putchar('\n');
+    }
+}
+
+void print_fields(const struct value *map)
+{
+    print_indented(map, 0);
+}
+
+static void cell_text(const struct column *c, const struct value *v, char *out, size_t len)
+{
+    out[0] = '\0';
+    if (!v || v->type == VALUE_NIL)
+        snprintf(out, len, "-");
+    else if (v->type == VALUE_STR)
+        snprintf(out, len, "%s", v->len ? v->s : "-");
+    else if (v->type == VALUE_BOOL)
+        snprintf(out, len, "%s", v->b ? "yes" : "no");
+    else if (v->type == VALUE_INT && c->kind == COLUMN_TIME)
+        format_time(v->i, out, len);
+    else if (v->type == VALUE_INT && c->kind == COLUMN_BYTES)
+        format_bytes((uint64_t)v->i, out);
+    else if (v->type == VALUE_INT)
+        snprintf(out, len, "%lld", (long long)v->i);
+    else if (v->type == VALUE_FLOAT)
+        snprintf(out, len, "%g", v->f);
+    for (char *s = out; *s; s++)
+        if (iscntrl((unsigned char)*s))
+            *s = '?';
+}
+
+void print_table(const struct column *columns, const struct value *rows)
+{
+    char text[256];
+    for (const struct column *c = columns; c->title; c++)
+        printf(c[1].title ? "%-*s " : "%*s", c[1].title ? c->width : 0, c->title);
+    putchar('\n');
+    for (uint32_t i = 0; rows && rows->type == VALUE_ARRAY && i < rows->count; i++) {
+        for (const struct column *c = columns; c->title; c++) {
+            cell_text(c, value_get(&rows->items[i], c->key), text, sizeof text);
+            printf(c[1].title ? "%-*s " : "%*s", c[1].title ? c->width : 0, text);
+        }
+        putchar('\n');
+    }
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* From the scheduler to the workers. */
+#include "host/host_int.h"
+
+static int run_send(struct job *j, struct runtime_link *r, struct berth_error *err)
+{
+    cleanup_arena struct arena *a = arena_new();
+    const void *body;
+    size_t len;
+    if (!a)
+        return berth_fail(err, ENOMEM, "out of memory");
+    int rc = job_body(j, a, &body, &len, err);
+    if (rc < 0)
+        return rc;
+    struct value run = value_new_map(a), gpus = value_new_array(a);
+    for (const char **gpu = j->item.gpus; gpu && *gpu; gpu++)
+        value_add(a, &gpus, value_new_str(a, *gpu));
+    value_put_str(a, &run, "id", j->id);
+    value_put_int(a, &run, "attempt", j->attempt);
+    value_put_int(a, &run, "slot", j->item.slot);
+    value_put(a, &run, "gpus", gpus);
+    value_put_int(a, &run, "queued_ms", j->queued_ms);
+    value_put_bin(a, &run, "task", body, len);
+    rc = conn_send(r->link->conn, FRAME_RUN, &run);
+    return rc < 0 ? berth_fail_errno(err, -rc, "cannot tell the worker") : 0;
+}
+
+static void dispatch_one(struct host *h, struct job *j)
+{
+    struct berth_error err = {0};
+    struct runtime_link *r = host_runtime(h, j->item.runtime);
+    job_booked(j);
+    if (run_send(j, r, &err) < 0) {
+        log_line(BERTH_LOG_ERR, j->id, "cannot be started: %s", err.text);
+        job_lost(j, err.text);
+        return;
+    }
+    r->started++;
+    struct store_row row;
+    job_row(j, &row);
+    store_update(h->store, &row, false, NULL, NULL);
+}
+
+/* Deferred to the end of the loop's turn, so that what arrived together is weighed together. */
+void dispatch_run(void *arg)
+{
+    struct host *h = arg;
+    int64_t now = now_ms();
+    struct sched_item *it;
+    while ((it = sched_next(h->sched, now)))
+        dispatch_one(h, container_of(it, struct job, item));
+    int64_t later = sched_next_ms(h->sched, now);
+    if (later >= 0)
+        loop_timer_set(h->dispatch_later, later);
+}

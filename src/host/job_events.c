@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* What supervisors, workers and callers say of a task under way. */
+#include "host/job_int.h"
+
+void job_hello(struct job *j, struct link *l, const struct value *body)
+{
+    if (j->link && j->link != l)
+        j->link->job = NULL;
+    j->link = l;
+    l->job = j;
+    job_out_of_limbo(j);
+    if (!strcmp(value_str(body, "state", ""), "running") && j->state == JOB_STARTING)
+        job_started(j, body);
+    if (j->cancel)
+        link_cancel(l, j, BERTH_VERDICT_CANCELLED);
+}
+
+void job_started(struct job *j, const struct value *body)
+{
+    if (j->state != JOB_STARTING)
+        return;
+    j->state = JOB_RUNNING;
+    j->started_ms = value_int(body, "started_ms", unix_ms());
+    job_save(j, false, NULL);
+    job_tell(j, BERTH_REPLY_STATE);
+    ctl_event(j->host, j, "started", NULL);
+    logs_job_changed(j->host, j->id);
+}
+
+int job_cancel(struct job *j)
+{
+    if (j->state == JOB_FINISHING)
+        return -EALREADY;
+    j->cancel = true;
+    ctl_event(j->host, j, "cancel", NULL);
+    if (j->state == JOB_QUEUED) {
+        sched_remove(j->host->sched, &j->item);
+        job_finish_plain(j, BERTH_VERDICT_CANCELLED, BERTH_BLAME_CALLER, "cancelled",
+                         "cancelled before it started");
+        return 0;
+    }
+    if (j->durable && j->state != JOB_NEW)
+        job_save(j, false, NULL);
+    if (j->link)
+        link_cancel(j->link, j, BERTH_VERDICT_CANCELLED);
+    return 0;
+}
+
+void job_into_limbo(struct job *j)
+{
+    if (j->in_limbo)
+        return;
+    j->in_limbo = true;
+    j->limbo_since_ms = now_ms();
+    j->link = NULL;
+    DL_APPEND2(j->host->limbo, j, limbo_prev, limbo_next);
+    loop_timer_set(j->host->limbo_timer, 20);
+}
+
+void job_out_of_limbo(struct job *j)
+{
+    if (!j->in_limbo)
+        return;
+    j->in_limbo = false;
+    DL_DELETE2(j->host->limbo, j, limbo_prev, limbo_next);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/*
+ * RUN_DIR/host.sock: the workers and supervisors of this node. They connect to whichever host is there; a
+ * hello says who they are. Only processes of our own uid, or root, are listened to.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "host/host_int.h"
+
+struct runtime_link *host_runtime(struct host *h, const char *name)
+{
+    for (size_t i = 0; i < h->config->runtime_count; i++)
+        if (!strcmp(h->runtimes[i].block->name, name))
+            return &h->runtimes[i];
+    return NULL;
+}
+
+static void link_attempt(struct link *l, int type, const char *id, int attempt)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return;
+    struct value body = value_new_map(a);
+    value_put_str(a, &body, "id", id);
+    value_put_int(a, &body, "attempt", attempt);
+    conn_send(l->conn, type, &body);
+}
+
+void link_confirm(struct link *l, const char *id, int attempt)
+{
+    link_attempt(l, FRAME_TASK_CONFIRM, id, attempt);
+}
+
+void link_cancel(struct link *l, const struct job *j, int verdict)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return;
+    struct value body = value_new_map(a);
+    value_put_str(a, &body, "id", j->id);
+    value_put_int(a, &body, "attempt", j->attempt);
+    value_put_str(a, &body, "verdict", berth_verdict_name(verdict));
+    value_put_int(a, &body, "grace_ms", -1);
+    conn_send(l->conn, FRAME_TASK_CANCEL, &body);
+}
+
+void runtime_sweep(struct runtime_link *r, struct job *j)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a || !r->link || j->sweep_sent)
+        return;
+    struct value body = value_new_map(a);
+    value_put_str(a, &body, "id", j->id);
+    value_put_int(a, &body, "attempt", j->attempt);
+    value_put_int(a, &body, "slot", j->item.slot);
+    j->sweep_sent = conn_send(r->link->conn, FRAME_SWEEP, &body) == 0;
+}
+
+static void link_free(struct link *l)
+{
+    struct host *h = l->host;
+    if (l->runtime && l->runtime->link == l) {
+        l->runtime->link = NULL;
+        sched_set_runtime(h->sched, l->runtime->block->name, false);
+        for (struct job *j = h->jobs; j; j = j->hh.next)
+            if (!strcmp(j->item.runtime, l->runtime->block->name))
+                j->sweep_sent = false; /* the next worker is asked again */
+    }
+    if (l->job) {
+        struct job *j = l->job;
+        j->link = NULL;
+        if (j->state == JOB_STARTING || j->state == JOB_RUNNING)
+            job_into_limbo(j);
+    }
+    DL_DELETE(h->links, l);
+    conn_free(l->conn);
+    free(l);
+}
+
+/* ---- a worker speaks ---- */
+
+static struct job *link_find_job(struct link *l, const struct value *body)
+{
+    struct job *j = job_find(l->host, value_str(body, "id", ""));
+    if (j && j->attempt == value_int(body, "attempt", 0))
+        return j;
+    return NULL;
+}
+
+/* A worker that never met us may hold attempts whose supervisors have not said hello yet. */
+static void worker_attempts(struct link *l, const struct value *body)
+{
+    const struct value *list = value_get(body, "attempts");
+    for (uint32_t i = 0; list && list->type == VALUE_ARRAY && i < list->count; i++) {
+        const struct value *it = &list->items[i];
+        struct job *j = job_find(l->host, value_str(it, "id", ""));
+        int attempt = (int)value_int(it, "attempt", 0);
+        if (j && j->state == JOB_QUEUED && attempt > j->attempt)
+            adopt_in_flight(j, attempt, -1, NULL);
+    }
+}
+
+/* What no task in flight stands for is removed from the node. */
+static void worker_sweep_others(struct link *l)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return;
+    struct value body = value_new_map(a), keep = value_new_array(a);
+    for (struct job *j = l->host->jobs; j; j = j->hh.next) {
+        if (j->state == JOB_NEW || j->state == JOB_QUEUED)
+            continue;
+        struct value it = value_new_map(a);
+        value_put_str(a, &it, "id", j->id);
+        value_put_int(a, &it, "attempt", j->attempt);
+        value_add(a, &keep, it);
+    }
+    value_put(a, &body, "keep", keep);
+    conn_send(l->conn, FRAME_SWEEP_OTHERS, &body);
+}
+
+static void worker_hello(struct link *l, const struct value *body)
+{
+    struct runtime_link *r = host_runtime(l->host, value_str(body, "runtime", ""));
+    if (!r) {
+        log_warn("a worker of runtime '%s', which the config does not have, was sent away",
+                 value_str(body, "runtime", ""));
+        link_free(l);
+        return;
+    }
+    if (r->link)
+        link_free(r->link);
+    l->runtime = r;
+    r->link = l;
+    r->probed = r->healthy = false;
+    snprintf(r->plugin_version, sizeof r->plugin_version, "%s", value_str(body, "version", ""));
+    worker_attempts(l, body);
+    worker_sweep_others(l);
+    loop_timer_set(l->host->limbo_timer, 0);
+}
+
+static void worker_probe(struct link *l, const struct value *body)
+{
+    struct runtime_link *r = l->runtime;
+    if (!r)
+        return;
+    bool ok = value_bool(body, "ok", false);
+    const struct value *enforce = value_get(body, "enforce");
+    arena_free(r->probe_arena);
+    r->probe_arena = arena_new();
+    r->enforce = (struct value){0};
+    if (enforce && r->probe_arena)
+        r->enforce = value_copy(r->probe_arena, enforce);
+    snprintf(r->version, sizeof r->version, "%s", value_str(body, "version", ""));
+    snprintf(r->detail, sizeof r->detail, "%s",
+             value_str(body, ok ? "detail" : "error", value_str(body, "missing", "")));
+    if (ok != r->healthy || !r->probed)
+        log_line(ok ? BERTH_LOG_INFO : BERTH_LOG_ERR, r->block->name, "%s%s%s",
+                 ok ? "ready" : "not usable", r->detail[0] ? ": " : "", r->detail);
+    r->probed = true;
+    r->healthy = ok;
+    sched_set_runtime(l->host->sched, r->block->name, ok);
+    host_ask_dispatch(l->host);
+}
+
+static void worker_frame(struct link *l, int type, const struct value *body)
+{
+    struct job *j = link_find_job(l, body);
+    switch (type) {
+    case FRAME_WORKER_PROBE:
+        worker_probe(l, body);
+        return;
+    case FRAME_WORKER_GONE:
+        if (j)
+            job_lost(j, "its supervisor died");
+        return;
+    case FRAME_WORKER_SWEPT:
+        if (j && value_bool(body, "ok", false))
+            job_lost(j, "its supervisor died while the host was away");
+        else if (j)
+            j->sweep_sent = false;
+        return;
+    case FRAME_WORKER_REFUSED:
+        if (j)
+            job_refused(j, body);
+        return;
+    default:
+        log_warn("frame %d from worker '%s' is not known", type, l->runtime->block->name);
+    }
+}
+
+/* ---- a supervisor speaks ---- */
+
+static void task_hello(struct link *l, const struct value *body)
+{
+    const char *id = value_str(body, "id", "");
+    int attempt = (int)value_int(body, "attempt", 0);
+    struct job *j = job_find(l->host, id);
+    if (!j)
+        j = adopt_hello(l->host, body);
+    if (!j || (j->attempt > attempt) ||
+        (j->attempt == attempt && (j->state == JOB_QUEUED || j->state == JOB_RETRYING))) {
+        if (strcmp(value_str(body, "state", ""), "done") != 0 && j)
+            link_attempt(l, FRAME_TASK_CANCEL, id, attempt);
+        link_confirm(l, id, attempt);
+        return;
+    }
+    if (j->state == JOB_QUEUED && attempt > j->attempt)
+        adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), value_get(body, "gpus"));
+    job_hello(j, l, body);
+}
+
+static void task_done(struct link *l, const struct value *body, struct arena *a)
+{
+    const char *id = value_str(body, "id", "");
+    int attempt = (int)value_int(body, "attempt", 0);
+    const struct value *result = value_get(body, "result");
+    struct job *j = job_find(l->host, id);
+    if (!j || j->attempt != attempt || !result) {
+        l->host->stats.late++;
+        log_line(BERTH_LOG_WARN, id, "a late result of attempt %d was set aside", attempt);
+        link_confirm(l, id, attempt);
+        return;
+    }
+    job_ended(j, result, a);
+}
+
+static void link_frame(void *arg, int type, const struct value *body, struct arena *a)
+{
+    struct link *l = arg;
+    struct job *j;
+    switch (type) {
+    case FRAME_WORKER_HELLO:
+        worker_hello(l, body);
+        return;
+    case FRAME_TASK_HELLO:
+        task_hello(l, body);
+        return;
+    case FRAME_TASK_STARTED:
+        j = link_find_job(l, body);
+        if (j)
+            job_started(j, body);
+        return;
+    case FRAME_TASK_DONE:
+        task_done(l, body, a);
+        return;
+    default:
+        if (l->runtime)
+            worker_frame(l, type, body);
+    }
+}
+
+static void link_closed(void *arg, const struct berth_error *err)
+{
+    struct link *l = arg;
+    if (err->code)
+        log_warn("connection of %s lost: %s",
+                 l->runtime ? l->runtime->block->name : l->job ? l->job->id : "somebody", err->text);
+    link_free(l);
+}
+
+static void link_accept(void *arg, uint32_t events)
+{
+    struct host *h = arg;
+    (void)events;
+    int fd = accept4(h->link_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+        (peer.uid != geteuid() && peer.uid != 0)) {
+        close(fd);
+        return;
+    }
+    struct link *l = calloc(1, sizeof *l);
+    if (!l) {
+        close(fd);
+        return;
+    }
+    l->host = h;
+    l->conn = conn_new(h->loop, fd, link_frame, link_closed, l);
+    if (!l->conn) {
+        free(l);
+        return;
+    }
+    DL_APPEND(h->links, l);
+}
+
+int links_open(struct host *h, struct berth_error *err)
+{
+    cleanup_free char *path = NULL;
+    if (asprintf(&path, "%s/host.sock", h->config->run_dir) < 0)
+        return berth_fail(err, ENOMEM, "out of memory");
+    h->link_fd = unix_listen(path, 0600, err);
+    if (h->link_fd < 0)
+        return h->link_fd;
+    h->link_io = loop_io_add(h->loop, h->link_fd, EPOLLIN, link_accept, h);
+    return h->link_io ? 0 : berth_fail(err, ENOMEM, "out of memory");
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* What the files of the monitor share. */
+#ifndef MONITOR_MONITOR_INT_H
+#define MONITOR_MONITOR_INT_H
+
+#include "loop/loop.h"
+#include "monitor/monitor.h"
+#include "priv/priv.h"
+#include "worker/cgroup.h"
+
+struct role { /* the host, or one worker */
+    struct monitor *monitor;
+    const struct config_plugin *block; /* NULL: the host */
+    capset grants;
+    gid_t *groups;
+    size_t group_count;
+    int plugin_fd;
+    char *plugin_path;
+    pid_t pid; /* 0: not running */
+    int fd;    /* our end of its socketpair; its EOF at the other end tells of our death */
+    struct loop_io *io;
+    struct loop_timer *again;
+    int restarts;
+    int64_t started_ms;
+};
+
+struct monitor {
+    const struct config *config;
+    char **argv;
+    char *self; /* path of this program, for a reload */
+    struct loop *loop;
+    struct cgroup_base *cgroups;
+    int lock_fd;
+    bool is_root;
+    uid_t uid;
+    gid_t gid;
+    struct role *roles; /* the host first */
+    size_t role_count;
+    int *transport_fds;
+    const char **transport_paths;
+    bool stopping, reloading;
+};
+
+/* check.c: loads config and plugins in a process that is thrown away. *ret_wants (may be NULL) gets one capset per
+ * runtime of c: what its plugin needs. path NULL: checks c itself. */
+int monitor_check(const struct monitor *m, const char *path, capset *ret_wants, struct berth_error *err);
+
+/* setup.c: directories, lock, plugins' files, grants: all that needs privileges. */
+int monitor_set_up(struct monitor *m, struct berth_error *err);
+
+#endif
