@@ -24,7 +24,7 @@ static const char usage[] =
     "       berthd --check [CONFIG]     read and check the config, say what it means\n"
     "       berthd --help | --version\n"
     "\n"
-    "Without CONFIG: $BERTH_CONFIG, else " BERTH_SYSCONFDIR "/berth/berth.conf, else a built-in default.\n"
+    "Without CONFIG: $BERTH_CONFIG, else " BERTH_SYSCONFDIR "/berth.conf, else a built-in default.\n"
     "See berthd(8) and berth.conf(5).\n";
 
 static void check_executer(const struct config_executer *x)

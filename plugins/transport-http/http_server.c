@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "http_conn.h"
@@ -330,6 +331,15 @@ server_on_log(void *cls, const char *format, va_list ap)
 
 /* ---- start and stop ---- */
 
+/* A failed start may have closed the socket that it was given, or not: is `own` still the same? */
+static void server_close_own(int own, int fd)
+{
+    struct stat a, b;
+    if (fstat(own, &a) == 0 && fstat(fd, &b) == 0 && a.st_ino == b.st_ino &&
+        a.st_dev == b.st_dev)
+        close(own);
+}
+
 static int server_start_mhd(struct http_server *s, int fd, const char *cert,
                             const char *key, struct berth_error *err)
 {
@@ -360,7 +370,7 @@ static int server_start_mhd(struct http_server *s, int fd, const char *cert,
         MHD_OPTION_ARRAY, cert ? tls : none, MHD_OPTION_END);
     if (s->mhd)
         return 0;
-    close(own);
+    server_close_own(own, fd);
     return ctx->host->fail(ctx, err, EINVAL, "cannot start the server: %s",
                            s->last_words[0] ? s->last_words
                                             : "libmicrohttpd does not say why");

@@ -11,6 +11,7 @@
 static const struct field transport_fields[] = {
     KEY("plugin", FIELD_PLUGIN, AT(plugin), .required = true),
     KEY("name", FIELD_NAME, AT(name)),
+    KEY("capabilities", FIELD_WORDS, AT(capabilities)),
     KEY("ready", FIELD_MS, AT(ready_ms), .min = 100, .max = LOAD_YEAR_MS),
     {0},
 };

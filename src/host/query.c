@@ -115,22 +115,34 @@ static int no_task(struct question *ask)
     return berth_fail(ask->err, ENOENT, "no task '%s'", ask->q->id ? ask->q->id : "");
 }
 
+/* The task in question, in memory (*ret_job) or stored. To a tenant those of others do not exist. */
+static int find_task(struct question *ask, struct job **ret_job, struct store_row *ret_row)
+{
+    const struct berth_query *q = ask->q;
+    if (!q->id)
+        return no_task(ask);
+    *ret_job = job_find(ask->host, q->id);
+    int rc = 0;
+    if (*ret_job)
+        job_row(*ret_job, ret_row);
+    else
+        rc = store_get(ask->host->store, q->id, ask->arena, ret_row, ask->err);
+    if (rc == -ENOENT || (rc == 0 && q->tenant && strcmp(q->tenant, ret_row->tenant) != 0))
+        return no_task(ask);
+    return rc;
+}
+
 static int ask_task(struct question *ask)
 {
     struct arena *a = ask->arena;
     struct store_row row = {0};
-    struct job *j = ask->q->id ? job_find(ask->host, ask->q->id) : NULL;
+    struct job *j;
     struct value result;
-    if (j) {
-        job_row(j, &row);
-        ask->answer = row_value(a, ask->host, &row);
-        return 0;
-    }
-    int rc = ask->q->id ? store_get(ask->host->store, ask->q->id, a, &row, ask->err) : -ENOENT;
+    int rc = find_task(ask, &j, &row);
     if (rc < 0)
-        return rc == -ENOENT ? no_task(ask) : rc;
+        return rc;
     ask->answer = row_value(a, ask->host, &row);
-    if (row.result &&
+    if (!j && row.result &&
         value_from_msgpack(a, row.result, row.result_len, &result_limits, &result, NULL) == 0)
         value_put(a, &ask->answer, "result", result);
     return 0;
@@ -139,12 +151,11 @@ static int ask_task(struct question *ask)
 static int ask_result(struct question *ask)
 {
     struct store_row row = {0};
-    if (ask->q->id && job_find(ask->host, ask->q->id))
-        return berth_fail(ask->err, EAGAIN, "task '%s' is not done yet", ask->q->id);
-    int rc = ask->q->id ? store_get(ask->host->store, ask->q->id, ask->arena, &row, ask->err) : -ENOENT;
+    struct job *j;
+    int rc = find_task(ask, &j, &row);
     if (rc < 0)
-        return rc == -ENOENT ? no_task(ask) : rc;
-    if (!row.result)
+        return rc;
+    if (j || !row.result)
         return berth_fail(ask->err, EAGAIN, "task '%s' is not done yet", ask->q->id);
     return value_from_msgpack(ask->arena, row.result, row.result_len, &result_limits, &ask->answer,
                               ask->err);
@@ -152,13 +163,13 @@ static int ask_result(struct question *ask)
 
 static int ask_cancel(struct question *ask)
 {
-    struct job *j = ask->q->id ? job_find(ask->host, ask->q->id) : NULL;
     struct store_row row = {0};
-    if (!j) {
-        if (!ask->q->id || store_get(ask->host->store, ask->q->id, ask->arena, &row, NULL) < 0)
-            return no_task(ask);
+    struct job *j;
+    int rc = find_task(ask, &j, &row);
+    if (rc < 0)
+        return rc;
+    if (!j)
         return berth_fail(ask->err, EALREADY, "task '%s' is done", ask->q->id);
-    }
     value_put_str(ask->arena, &ask->answer, "id", arena_str(ask->arena, j->id));
     value_put_str(ask->arena, &ask->answer, "state", job_state_name(j));
     if (job_cancel(j) < 0)

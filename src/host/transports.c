@@ -117,7 +117,7 @@ static void ticket_send(void *arg)
                                 .attempt = k->attempt,
                                 .verdict = k->verdict,
                                 .error_code = k->error_code,
-                                .message = k->message[0] ? k->message : NULL,
+                                .error_text = k->error_text[0] ? k->error_text : NULL,
                                 .format = (uint32_t)k->format,
                                 .data = k->body.data,
                                 .len = k->body.len};
@@ -211,7 +211,7 @@ void transport_refuse(struct transport_link *t, const struct berth_message *m, c
     }
     k->verdict = BERTH_VERDICT_REJECTED;
     k->error_code = why->code ? why->code : EIO;
-    snprintf(k->message, sizeof k->message, "%s", why->text);
+    snprintf(k->error_text, sizeof k->error_text, "%s", why->text);
     k->how = BERTH_SETTLE_DROP;
     ticket_send(k);
 }

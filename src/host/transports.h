@@ -15,7 +15,7 @@ struct ticket { /* a reply on its way */
     int how; /* enum berth_settle, after a RESULT */
     int kind, format, error_code;
     uint32_t attempt, verdict;
-    char message[252]; /* of a refusal */
+    char error_text[252]; /* of a refusal */
     char *task_id;
     struct buf body;
     struct loop_timer *again;

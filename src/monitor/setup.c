@@ -71,7 +71,7 @@ static int setup_lock(struct monitor *m, struct berth_error *err)
         m->lock_fd = (int)fd;
         return 0;
     }
-    if (asprintf(&path, "%s/monitor.lock", m->config->run_dir) < 0)
+    if (asprintf(&path, "%s/monitor.lock", m->config->state_dir) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
     m->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (m->lock_fd < 0)
@@ -122,20 +122,28 @@ static int setup_grant(struct monitor *m, struct role *r, capset wants, struct b
                       r->block->name, names);
 }
 
-static int setup_groups(struct role *r, struct berth_error *err)
+static int setup_groups(struct role *r, const char *const *names, struct berth_error *err)
 {
     size_t n = 0;
-    while (r->block->groups && r->block->groups[n])
+    while (names && names[n])
         n++;
     r->groups = calloc(n + 1, sizeof *r->groups);
     if (!r->groups)
         return berth_fail(err, ENOMEM, "out of memory");
     for (; r->group_count < n; r->group_count++) {
-        int rc = priv_lookup_group(r->block->groups[r->group_count], &r->groups[r->group_count], err);
+        int rc = priv_lookup_group(names[r->group_count], &r->groups[r->group_count], err);
         if (rc < 0)
-            return berth_wrap(err, "runtime '%s'", r->block->name);
+            return rc;
     }
     return 0;
+}
+
+/* The host gives its control socket to that group, which only a member may do. */
+static int setup_host_groups(struct monitor *m, struct berth_error *err)
+{
+    const char *const names[] = {m->config->ctl_group, NULL};
+    int rc = m->is_root ? setup_groups(&m->roles[0], names, err) : 0;
+    return rc < 0 ? berth_wrap(err, "key 'host.ctl_group'") : 0;
 }
 
 static int setup_role(struct monitor *m, size_t i, capset wants, struct berth_error *err)
@@ -146,7 +154,10 @@ static int setup_role(struct monitor *m, size_t i, capset wants, struct berth_er
     if (r->plugin_fd < 0)
         return berth_wrap(err, "runtime '%s'", r->block->name);
     int rc = setup_grant(m, r, wants, err);
-    return rc < 0 ? rc : setup_groups(r, err);
+    if (rc < 0)
+        return rc;
+    rc = setup_groups(r, r->block->groups, err);
+    return rc < 0 ? berth_wrap(err, "runtime '%s'", r->block->name) : 0;
 }
 
 static int setup_transports(struct monitor *m, struct berth_error *err)
@@ -183,7 +194,9 @@ static int setup_roles(struct monitor *m, const capset *wants, struct berth_erro
         m->roles[i].monitor = m;
         m->roles[i].fd = m->roles[i].plugin_fd = -1;
     }
-    int rc = setup_transports(m, err);
+    int rc = setup_host_groups(m, err);
+    if (rc == 0)
+        rc = setup_transports(m, err);
     for (size_t i = 0; rc == 0 && i < m->config->runtime_count; i++)
         rc = setup_role(m, i, wants[i], err);
     return rc;

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The berth authors
+
+bin_PROGRAMS += berth-kmer
+berth_kmer_SOURCES = examples/kmer/kmer.c
+berth_kmer_LDADD =
+
+# A plugin of one's own, to copy: it is built from the installed tree alone.
+pluginexampledir = $(docdir)/examples/plugin-hello
+dist_pluginexample_DATA = \
+	examples/plugin-hello/Makefile \
+	examples/plugin-hello/README.md \
+	examples/plugin-hello/greet.sh \
+	examples/plugin-hello/hello.c \
+	examples/plugin-hello/hello.conf \
+	$(NULL)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/*
+ * The directory of an attempt. The lock comes before the task file, and the task file before the fork: who finds a
+ * directory with a free lock knows that nothing of it runs under a supervisor any more.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+
+#include "base/fail.h"
+#include "base/str.h"
+#include "worker/attempt.h"
+#include "worker/tree.h"
+
+#define RECORD_MAX (128u << 20)
+
+void files_as(uid_t uid, gid_t gid)
+{
+    if (gid != (gid_t)-1)
+        setfsgid(gid);
+    if (uid != (uid_t)-1)
+        setfsuid(uid);
+}
+
+void files_as_self(void)
+{
+    setfsuid(geteuid());
+    setfsgid(getegid());
+}
+
+char *attempt_dir_path(const struct config *c, const char *id, int number)
+{
+    char *path;
+    return asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d", c->state_dir, id, number) < 0 ? NULL : path;
+}
+
+int attempt_name_parse(const char *name, char id[129], int *ret_number)
+{
+    const char *dot = strrchr(name, '.');
+    int64_t number;
+    if (!dot || parse_int(dot + 1, &number) < 0 || number < 1 || number > INT32_MAX ||
+        !is_task_id(name, (size_t)(dot - name)))
+        return -EINVAL;
+    memcpy(id, name, (size_t)(dot - name));
+    id[dot - name] = '\0';
+    *ret_number = (int)number;
+    return 0;
+}
+
+static int record_encode(const struct attempt *at, const struct runtime *rt, struct buf *out)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return -ENOMEM;
+    struct value map = value_new_map(a), gpus = value_new_array(a);
+    for (size_t i = 0; i < at->gpu_count; i++)
+        value_add(a, &gpus, value_new_str(a, at->gpus[i]));
+    value_put_str(a, &map, "id", at->id);
+    value_put_int(a, &map, "attempt", at->number);
+    value_put_str(a, &map, "runtime", rt->block->name);
+    value_put_int(a, &map, "slot", at->slot);
+    value_put_int(a, &map, "queued_ms", at->queued_ms);
+    value_put(a, &map, "gpus", gpus);
+    value_put_bin(a, &map, "task", at->task_bytes, at->task_len);
+    return value_to_msgpack(&map, out);
+}
+
+/* Not synced: it has to outlive processes, not the machine. */
+static int file_write(int dir_fd, const char *name, const struct buf *data)
+{
+    cleanup_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return -errno;
+    for (size_t done = 0; done < data->len;) {
+        ssize_t n = write(fd, data->data + done, data->len - done);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* Waits for the lock: the host may look at it at this very moment. */
+static int lock_make(struct attempt *at, int dir_fd)
+{
+    cleanup_close int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        return -errno;
+    at->lock_fd = take_fd(fd);
+    return 0;
+}
+
+int attempt_dir_make(struct attempt *at, const struct runtime *rt, struct berth_error *err)
+{
+    cleanup_buf struct buf record = BUF_INIT;
+    if (record_encode(at, rt, &record) < 0)
+        return berth_fail(err, ENOMEM, "out of memory");
+    if (mkdir(at->dir, 0711) < 0)
+        return berth_fail_errno(err, errno, "mkdir '%s'", at->dir);
+    cleanup_close int dir_fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = dir_fd < 0 ? -errno : lock_make(at, dir_fd);
+    if (rc == 0)
+        rc = file_write(dir_fd, "task", &record);
+    if (rc < 0) {
+        attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
+        return berth_fail_errno(err, -rc, "cannot write in '%s'", at->dir);
+    }
+    return 0;
+}
+
+/*
+ * Without CAP_CHOWN the payload's uid has to make the directory itself, in a place that it can write and nobody
+ * else can reach: an open descriptor into a directory that the others cannot search.
+ */
+static int work_make_as_owner(struct attempt *at)
+{
+    cleanup_close int dir_fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0 || fchmod(dir_fd, 0700) < 0 || mkdirat(dir_fd, "new", 0700) < 0)
+        return -errno;
+    cleanup_close int new_fd = openat(dir_fd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (new_fd < 0 || fchmod(new_fd, 0733) < 0)
+        return -errno;
+    files_as(at->uid, at->gid);
+    int rc = mkdirat(new_fd, "work", 0700) < 0 || fchmodat(new_fd, "work", 0777, 0) < 0 ? -errno : 0;
+    files_as_self();
+    if (rc == 0 && renameat(new_fd, "work", dir_fd, "work") < 0)
+        rc = -errno;
+    unlinkat(dir_fd, "new", AT_REMOVEDIR);
+    cleanup_close int work_fd = rc < 0 ? -1 : openat(dir_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    files_as(at->uid, at->gid);
+    if (rc == 0 && (work_fd < 0 || fchmod(work_fd, 0700) < 0))
+        rc = -errno;
+    files_as_self();
+    if (fchmod(dir_fd, 0711) < 0 && rc == 0)
+        rc = -errno;
+    return rc;
+}
+
+int attempt_work_make(struct attempt *at, struct berth_error *err)
+{
+    int rc = mkdir(at->work, 0700) < 0 ? -errno : 0;
+    if (rc == 0 && at->uid != (uid_t)-1 && chown(at->work, at->uid, at->gid) < 0)
+        rc = -errno;
+    if (rc == -EPERM && rmdir(at->work) == 0)
+        rc = work_make_as_owner(at);
+    return rc < 0 ? berth_fail_errno(err, -rc, "cannot make the work directory") : 0;
+}
+
+int attempt_dir_lock(const char *dir)
+{
+    cleanup_free char *path = NULL;
+    if (asprintf(&path, "%s/lock", dir) < 0)
+        return -ENOMEM;
+    cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    return take_fd(fd);
+}
+
+bool attempt_dir_has(const char *dir, const char *file)
+{
+    cleanup_free char *path = NULL;
+    return asprintf(&path, "%s/%s", dir, file) >= 0 && access(path, F_OK) == 0;
+}
+
+int attempt_record_read(const char *dir, struct arena *a, struct value *ret)
+{
+    static const struct value_limits limits = {RECORD_MAX, 8, 10000};
+    cleanup_free char *path = NULL, *data = NULL;
+    size_t len;
+    if (asprintf(&path, "%s/task", dir) < 0)
+        return -ENOMEM;
+    int rc = read_file(path, RECORD_MAX, &data, &len);
+    return rc < 0 ? rc : value_from_msgpack(a, data, len, &limits, ret, NULL);
+}
+
+int attempt_dir_remove(const char *dir, uid_t uid, gid_t gid)
+{
+    static const char *const files[] = {"task", "stdout", "stdout.pos", "stderr", "stderr.pos"};
+    cleanup_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    for (size_t i = 0; i < countof(files); i++)
+        unlinkat(fd, files[i], 0);
+    /* the common case costs two calls: nothing was left in the work directory, nothing else is there */
+    if (unlinkat(fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT)
+        tree_remove(fd, "work", uid, gid);
+    unlinkat(fd, "lock", 0);
+    if (rmdir(dir) == 0 || errno == ENOENT)
+        return 0;
+    return tree_remove(AT_FDCWD, dir, uid, gid);
+}
+
+void attempt_each(const struct config *c, attempt_found_fn *found, void *arg)
+{
+    cleanup_free char *path = NULL;
+    if (asprintf(&path, "%s/" ATTEMPTS_DIR, c->state_dir) < 0)
+        return;
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char id[129];
+        int number;
+        if (attempt_name_parse(e->d_name, id, &number) < 0)
+            continue;
+        cleanup_free char *full = attempt_dir_path(c, id, number);
+        if (full)
+            found(arg, full, id, number);
+    }
+    if (dir)
+        closedir(dir);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* What the files of cgroup.h share. */
+#ifndef WORKER_CGROUP_INT_H
+#define WORKER_CGROUP_INT_H
+
+#include "worker/cgroup.h"
+
+/* What a hierarchy is used for. */
+#define CG_MEMORY 1u
+#define CG_CPU 2u
+#define CG_PIDS 4u
+#define CG_TRACK 8u /* every process of every attempt is in it: kill, count, signal */
+
+#define CG_HIERARCHIES 5
+
+struct cgroup_hier {
+    int fd;       /* O_PATH: the directory that holds one child per attempt */
+    unsigned use; /* CG_* */
+    bool v2;
+    char *path; /* of that directory below the hierarchy's mount, "/..." */
+};
+
+struct cgroup_base {
+    struct cgroup_hier hier[CG_HIERARCHIES];
+    unsigned count;
+    unsigned use; /* all of hier[].use */
+    char text[252];
+};
+
+struct cgroup {
+    const struct cgroup_base *base;
+    int dir[CG_HIERARCHIES]; /* O_PATH, -1: not in this hierarchy */
+    char *path;
+    char name[];
+};
+
+/* Reads or writes one control file below dir in one system call. 0 or -errno; a number or -errno. */
+int cgroup_write(int dir, const char *file, const char *value);
+int cgroup_read(int dir, const char *file, char *out, size_t size);
+int64_t cgroup_read_number(int dir, const char *file);
+int64_t cgroup_read_key(int dir, const char *file, const char *key); /* "key N" lines */
+
+/* Limits and figures of one group in one hierarchy. */
+int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct berth_error *err);
+void cgroup1_usage(int dir, unsigned use, struct cgroup_usage *ret);
+int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct berth_error *err);
+void cgroup2_usage(int dir, unsigned use, struct cgroup_usage *ret);
+
+/* Where a hierarchy is mounted and where this process stands in it. */
+struct cgroup_place {
+    char mount[256]; /* mount point */
+    char own[512];   /* this process's group below the mount point: "" or "/..." */
+    bool at_root;    /* the mount shows a namespace's root, not the machine's */
+};
+
+#define WHY_SIZE 200
+/* Adds a hierarchy's directory to the base. 0 (v2: the CG_* limits had) or -errno; in why (WHY_SIZE
+ * bytes) the reason for what is missing. */
+int cgroup1_add(struct cgroup_base *b, const struct cgroup_place *place, unsigned use,
+                const char *key, uid_t uid, gid_t gid, char *why);
+int cgroup2_add(struct cgroup_base *b, const struct cgroup_place *place, unsigned want,
+                const char *key, uid_t uid, gid_t gid, char *why);
+/* Common end of the two: opens place/sub and takes it into the base. */
+int cgroup_base_add(struct cgroup_base *b, const struct cgroup_place *place, const char *sub,
+                    unsigned use, bool v2);
+
+/* Every process below dir, deep; stops when fn returns non-zero and returns that. */
+int cgroup_each_pid(int dir, int (*fn)(void *arg, pid_t pid), void *arg);
+int cgroup_remove_tree(int parent, const char *name);
+
+#endif

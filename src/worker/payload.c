@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* Making the payload, and ending it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/pidfd.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "worker/supervisor_int.h"
+
+#define COMMAND_SECONDS 10 /* a plugin's `command` only puts strings together */
+#define KILL_WAIT_MS 200
+#define SMALL_TASK 65536
+
+/* What `run` says when the engine failed, over a pipe: it is in another process. */
+struct fault {
+    int rc;
+    struct berth_error err;
+    struct runtime_said said;
+};
+
+/* ---- before the start ---- */
+
+static void make_view(struct supervisor *s)
+{
+    struct attempt *at = s->at;
+    const struct plan *p = &at->plan;
+    s->view = (struct berth_task){
+        .size = sizeof s->view,
+        .attempt = (uint32_t)at->number,
+        .id = at->id,
+        .executer = p->executer ? p->executer->name : "",
+        .image = p->image ? p->image : "",
+        .argv = p->argv,
+        .env = p->env,
+        .input = at->task.input_len ? at->task.input : NULL,
+        .input_len = at->task.input_len,
+        .resources = {.cpus = p->resources.cpus,
+                      .memory_bytes = (uint64_t)p->resources.memory_bytes,
+                      .disk_bytes = (uint64_t)p->resources.disk_bytes,
+                      .pids = (uint32_t)p->resources.pids,
+                      .gpu_count = (uint32_t)at->gpu_count,
+                      .gpus = at->gpus},
+        .network = p->network,
+        .timeout_ms = p->timeout_ms,
+        .tenant = at->task.tenant,
+        .work_dir = at->work,
+        .instance = at->instance,
+        .uid = (int32_t)at->uid,
+        .gid = (int32_t)at->gid,
+        .cgroup = "",
+    };
+}
+
+/* A failure in a step of ours, unless the plugin said whose it is. */
+static int start_failed(struct supervisor *s, int blame, const char *code, const struct berth_error *err)
+{
+    failure_set(&s->end.failure, BERTH_VERDICT_RUNTIME_ERROR, blame, code, "%s", err->text);
+    return -(err->code ? err->code : EIO);
+}
+
+static int plugin_failed(struct supervisor *s, const char *code, const struct runtime_said *said,
+                         const struct berth_error *err)
+{
+    struct failure *f = &s->end.failure;
+    failure_set(f, said->verdict ? said->verdict : BERTH_VERDICT_RUNTIME_ERROR,
+                said->blame ? said->blame : BERTH_BLAME_RUNTIME, code, "%s", err->text);
+    snprintf(f->detail, sizeof f->detail, "%s", said->detail);
+    return -(err->code ? err->code : EIO);
+}
+
+int payload_prepare(struct supervisor *s)
+{
+    struct berth_error err = {0};
+    make_view(s);
+    int rc = attempt_work_make(s->at, &err);
+    if (rc == 0 && enforce_disk_fits(s->rt, &s->at->plan.resources) &&
+        s->rt->probe.disk == BERTH_ENFORCE_CORE) {
+        rc = disk_mount(s, &err);
+        s->held.disk = rc == 0;
+    }
+    return rc < 0 ? start_failed(s, BERTH_BLAME_NODE, "work_directory", &err) : 0;
+}
+
+/* ---- limits ---- */
+
+static bool core_limits(const struct supervisor *s, unsigned bit, unsigned level)
+{
+    if (runtime_is_full(s->rt) && level != BERTH_ENFORCE_CORE)
+        return false;
+    return s->held.limits & bit;
+}
+
+static int open_cgroup(struct supervisor *s, struct berth_error *err)
+{
+    const struct task_resources *r = &s->at->plan.resources;
+    const struct berth_probe *p = &s->rt->probe;
+    struct cgroup_limits lim = {0};
+    if (!strcmp(cgroup_base_kind(s->rt->cgroups), "none"))
+        return 0;
+    if (core_limits(s, BERTH_LIMIT_MEMORY, p->memory))
+        lim.memory_bytes = (uint64_t)r->memory_bytes;
+    if (core_limits(s, BERTH_LIMIT_CPU, p->cpus))
+        lim.cpus = r->cpus;
+    if (core_limits(s, BERTH_LIMIT_PIDS, p->pids))
+        lim.pids = (uint32_t)r->pids;
+    if (s->cgroup) { /* made before `command`, which is told its path, with limits that it does not want */
+        cgroup_remove(s->cgroup);
+        cgroup_close(take_ptr(s->cgroup));
+    }
+    int rc = cgroup_open(s->rt->cgroups, s->at->instance, &lim, &s->cgroup, err);
+    s->view.cgroup = rc == 0 ? cgroup_path(s->cgroup) : "";
+    return rc;
+}
+
+static void set_rlimits(const struct supervisor *s, struct spawn_request *req)
+{
+    const struct task_resources *r = &s->at->plan.resources;
+    const struct cgroup_base *g = s->rt->cgroups;
+    if (core_limits(s, BERTH_LIMIT_MEMORY, s->rt->probe.memory) && !cgroup_has_memory(g))
+        req->rlimit_as = (uint64_t)r->memory_bytes;
+    if (core_limits(s, BERTH_LIMIT_PIDS, s->rt->probe.pids) && !cgroup_has_pids(g) &&
+        s->held.isolate & BERTH_ISOLATE_UID)
+        req->rlimit_nproc = (uint64_t)r->pids;
+}
+
+/* ---- the simple form ---- */
+
+static int build_command(struct supervisor *s)
+{
+    struct berth_error err = {0};
+    struct runtime *rt = s->rt;
+    s->command = command_new(s->at->work);
+    if (!s->command) {
+        berth_fail(&err, ENOMEM, "out of memory");
+        return start_failed(s, BERTH_BLAME_NODE, "out_of_memory", &err);
+    }
+    runtime_said_clear(rt);
+    alarm(COMMAND_SECONDS); /* ends this process; the worker tells the host why */
+    int rc = rt->plugin->runtime.command(&rt->ctx, &s->view, &s->command->cmd, &err);
+    alarm(0);
+    if (rc >= 0 && command_seal(s->command) < 0)
+        rc = berth_fail(&err, ENOMEM, "out of memory");
+    if (rc >= 0 && !s->command->argc)
+        rc = berth_fail(&err, EINVAL, "plugin '%s' gave no program to execute", rt->block->plugin);
+    if (rc < 0 && !err.code)
+        berth_fail(&err, -rc, "plugin '%s' failed without saying why", rt->block->plugin);
+    if (rc < 0)
+        return plugin_failed(s, "command", &rt->said, &err);
+    const struct berth_command *cmd = &s->command->cmd;
+    s->held.isolate = cmd->isolate & rt->isolation.can;
+    if (s->at->uid == (uid_t)-1)
+        s->held.isolate &= ~BERTH_ISOLATE_UID;
+    s->held.own_uid = s->at->uid != (uid_t)-1;
+    s->held.limits = cmd->limits;
+    if (cmd->stop_signal > 0)
+        s->stop_signal = cmd->stop_signal;
+    return 0;
+}
+
+static const char *const *list_join(struct arena *a, const char *first, const char *second,
+                                    const char *const *rest)
+{
+    size_t n = 0, count = 0;
+    while (rest && rest[count])
+        count++;
+    const char **list = arena_alloc(a, (count + 3) * sizeof *list);
+    if (!list)
+        return NULL;
+    list[n++] = first;
+    if (second)
+        list[n++] = second;
+    for (size_t i = 0; i < count; i++)
+        list[n++] = rest[i];
+    return list;
+}
+
+static int request_command(struct supervisor *s, struct spawn_request *req)
+{
+    static const char *const nothing[] = {NULL};
+    struct command *c = s->command;
+    const struct config *cfg = s->rt->config;
+    req->argv = c->argv;
+    req->env = c->env ? c->env : nothing;
+    req->cwd = c->cmd.cwd;
+    req->search_path = c->cmd.search_path;
+    req->isolate = s->held.isolate;
+    req->by_userns = s->rt->isolation.by_userns;
+    req->uid = s->at->uid;
+    req->gid = s->at->gid;
+    req->filter = s->rt->filter;
+    req->net_fd = s->at->net_fd;
+    req->bind_rw = list_join(c->arena, s->at->work, NULL, c->cmd.bind_rw);
+    req->hide = list_join(c->arena, cfg->run_dir, cfg->state_dir, c->cmd.hide);
+    req->nice = c->cmd.nice;
+    req->io_class = c->cmd.io_class;
+    req->io_level = c->cmd.io_level;
+    req->cpu_list = c->cmd.cpu_list;
+    req->host_name = s->at->instance;
+    return req->bind_rw && req->hide ? 0 : -ENOMEM;
+}
+
+/* ---- the full form ---- */
+
+/* Stands for the payload, in a process of its own. */
+static int run_engine(void *arg)
+{
+    struct supervisor *s = arg;
+    struct fault f = {0};
+    sigset_t none;
+    host_link_free_after_fork(s->link); /* or the host would not see that the supervisor died */
+    helpers_forget();
+    sigemptyset(&none);
+    signal(SIGTERM, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    runtime_said_clear(s->rt);
+    f.rc = s->rt->plugin->runtime.run(&s->rt->ctx, &s->view, &f.err);
+    if (f.rc >= 0)
+        return f.rc & 0xff;
+    if (!f.err.code)
+        berth_fail(&f.err, -f.rc, "plugin '%s' failed without saying why", s->rt->block->plugin);
+    f.said = s->rt->said;
+    return write(s->fault_fd, &f, sizeof f) == sizeof f ? 125 : 126;
+}
+
+static void read_fault(struct supervisor *s)
+{
+    struct fault f;
+    if (s->fault_fd < 0)
+        return;
+    if (read(s->fault_fd, &f, sizeof f) == sizeof f)
+        plugin_failed(s, "run", &f.said, &f.err);
+    close(take_fd(s->fault_fd));
+}
+
+/* ---- the start ---- */
+
+static int spawn_with(struct supervisor *s, struct spawn_request *req, bool *ret_task_fault,
+                      struct berth_error *err)
+{
+    int outs[2] = {-1, -1};
+    int in = input_open(s->view.input, s->view.input_len, err);
+    if (in < 0)
+        return in;
+    int rc = streams_open(s, outs, err);
+    if (rc == 0) {
+        req->stdio[0] = in;
+        req->stdio[1] = outs[0];
+        req->stdio[2] = outs[1];
+        rc = spawn(req, &s->payload, ret_task_fault, err);
+    }
+    close(in);
+    for (int i = 0; i < 2; i++)
+        if (outs[i] >= 0)
+            close(outs[i]);
+    if (rc < 0) {
+        s->payload.pid = 0;
+        streams_cut(s);
+        s->end.cut = false;
+    }
+    return rc;
+}
+
+static int spawn_engine(struct supervisor *s, struct spawn_request *req, struct berth_error *err)
+{
+    static const char *const nothing[] = {NULL};
+    int fds[2];
+    bool fault;
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+        return berth_fail_errno(err, errno, "pipe");
+    s->fault_fd = fds[1]; /* for the child; this side reads the other end */
+    req->argv = req->env = nothing;
+    req->cwd = s->at->work;
+    req->run = run_engine;
+    req->run_arg = s;
+    int rc = spawn_with(s, req, &fault, err);
+    close(fds[1]);
+    s->fault_fd = fds[0];
+    return rc;
+}
+
+/* Is all that is required held by what will really be put around it? */
+static int check_require(struct supervisor *s)
+{
+    const char *unmet = enforce_unmet(s->rt, &s->held, s->at->plan.require);
+    if (!unmet)
+        return 0;
+    failure_set(&s->end.failure, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER, "not_enforceable",
+                "'%s' is required, and this executer does not enforce it here", unmet);
+    return -EOPNOTSUPP;
+}
+
+static int launch(struct supervisor *s)
+{
+    struct berth_error err = {0};
+    struct spawn_request req = {0};
+    bool task_fault = false, full = runtime_is_full(s->rt);
+    s->held.limits = BERTH_LIMIT_ALL;
+    if (open_cgroup(s, &err) < 0)
+        return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
+    int rc = full ? 0 : build_command(s);
+    if (rc == 0)
+        rc = check_require(s);
+    if (rc < 0)
+        return rc;
+    if (s->held.limits != BERTH_LIMIT_ALL && open_cgroup(s, &err) < 0)
+        return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
+    req.cgroup = s->cgroup;
+    set_rlimits(s, &req);
+    s->pid_namespace = s->held.isolate & BERTH_ISOLATE_PID;
+    if (!s->pid_namespace && !cgroup_has_kill(s->rt->cgroups))
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (full)
+        rc = spawn_engine(s, &req, &err);
+    else if (request_command(s, &req) < 0)
+        rc = berth_fail(&err, ENOMEM, "out of memory");
+    else
+        rc = spawn_with(s, &req, &task_fault, &err);
+    if (rc < 0)
+        return start_failed(s, task_fault ? BERTH_BLAME_TASK : BERTH_BLAME_NODE,
+                            task_fault ? "cannot_execute" : "start", &err);
+    return 0;
+}
+
+static void payload_ended(void *arg)
+{
+    supervisor_event(arg, EVENT_ENDED);
+}
+
+int payload_launch(struct supervisor *s)
+{
+    int rc = launch(s);
+    command_free(take_ptr(s->command));
+    if (rc < 0)
+        return rc;
+    if (s->at->task_len > SMALL_TASK) {
+        attempt_forget_bytes(s->at);
+        s->view.input = NULL;
+        s->view.input_len = 0;
+        s->bytes_gone = true;
+    }
+    s->watch = loop_child_add(s->loop, s->payload.pidfd, payload_ended, s);
+    if (!s->watch || streams_watch(s) < 0) {
+        log_line(BERTH_LOG_ERR, s->at->id, "out of memory");
+        _exit(SUPERVISOR_FAILED); /* the payload dies with its parent, the worker sweeps */
+    }
+    return 0;
+}
+
+/* ---- the end ---- */
+
+void payload_signal(struct supervisor *s, int signo)
+{
+    s->end.sent |= UINT64_C(1) << signo;
+    if (!s->end.reaped)
+        pidfd_send_signal(s->payload.pidfd, signo, NULL, 0);
+}
+
+void payload_kill(struct supervisor *s)
+{
+    s->hard_killed = true;
+    payload_signal(s, SIGKILL);
+}
+
+static bool not_an_orphan(void *arg, pid_t pid)
+{
+    const struct supervisor *s = arg;
+    return (pid == s->payload.pid && !s->end.reaped) || helper_has_pid(pid);
+}
+
+int payload_kill_rest(struct supervisor *s)
+{
+    if (!s->end.reaped)
+        return -EAGAIN;
+    if (s->pid_namespace) /* the kernel lets no init end before all of its processes have */
+        return 0;
+    if (s->cgroup && cgroup_has_kill(s->rt->cgroups))
+        return cgroup_kill(s->cgroup, KILL_WAIT_MS) < 0 ? -EAGAIN : 0;
+    return orphans_kill(not_an_orphan, s) > 0 ? -EAGAIN : 0;
+}
+
+void payload_reaped(struct supervisor *s)
+{
+    if (s->end.reaped)
+        return;
+    loop_child_remove(&s->watch);
+    spawn_reap(&s->payload, &s->end.status);
+    s->end.reaped = true;
+    s->end.finished_ms = unix_ms();
+    s->end.wall_ms = now_ms() - s->started_mono_ms;
+    read_fault(s);
+}

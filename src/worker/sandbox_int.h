@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* Mount steps that the files of the sandbox share; async-signal-safe, 0 or -errno. */
+#ifndef WORKER_SANDBOX_INT_H
+#define WORKER_SANDBOX_INT_H
+
+#include "worker/spawn_int.h"
+
+int sandbox_or_errno(long r);
+int sandbox_hold(const char *path);          /* a detached copy of the mounts at path: descriptor */
+int sandbox_put(int tree, const char *path); /* attaches and closes it */
+int sandbox_tmpfs(const char *path, const char *options);
+void sandbox_make_point(const char *path, bool dir);
+void sandbox_devices(const struct spawn_plan *plan);
+
+#endif

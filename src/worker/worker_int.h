@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* The parts of a runtime worker, for its own files only. */
+#ifndef WORKER_WORKER_INT_H
+#define WORKER_WORKER_INT_H
+
+#include <uthash.h>
+
+#include "worker/attempt.h"
+#include "worker/helper.h"
+#include "worker/host_link.h"
+#include "worker/supervisor.h"
+
+struct child { /* a supervisor that this worker forked */
+    pid_t pid;
+    int number, slot;
+    UT_hash_handle hh;
+    char id[];
+};
+
+struct run { /* asked for, forked at the end of the turn */
+    struct attempt *at;
+    struct run *next;
+};
+
+struct sweep;
+
+struct worker {
+    struct runtime rt;
+    struct loop *loop;
+    struct host_link *link;
+    struct loop_io *monitor;
+    int monitor_fd;
+    struct loop_signal *sigterm, *sigchld;
+    struct loop_defer *fork_defer;
+    struct loop_timer *probe_timer, *sweep_timer;
+    struct helper *probe;
+    bool probed;
+    struct berth_error probe_error; /* of the last probe; code 0: it went well */
+    struct child *children;
+    struct run *runs;
+    struct sweep *sweeps;
+    int sweeping;        /* helpers at work */
+    int *net_fds;        /* network namespaces, by slot; -1: none yet */
+    size_t net_count;
+    int64_t started_ms;
+};
+
+/* worker_run.c: attempts come and go */
+void worker_run(struct worker *w, const struct value *body);
+void worker_fork_all(void *arg);
+void worker_reap(struct worker *w);
+bool worker_has_child(const struct worker *w, const char *id, int number);
+bool worker_owns_pid(void *arg, pid_t pid);
+void worker_send_refused(struct worker *w, const char *id, int number, const struct refusal *why,
+                         const char *text);
+
+/* sweep.c */
+/* A supervisor died: kills and removes what is left, for as long as it takes, then tells the host: refused if why is
+ * not NULL, else gone; nothing if quiet. */
+void sweep_dead(struct worker *w, const char *id, int number, int slot, int status,
+                const struct refusal *why, const char *text, bool quiet);
+void sweep_asked(struct worker *w, const struct value *body);
+void sweep_others(struct worker *w, const struct value *body);
+void sweep_send_pending(struct worker *w); /* what could not be told while the host was away */
+void sweep_turn(void *arg);
+
+/* probe.c */
+void probe_turn(void *arg);
+void probe_send(struct worker *w);
+
+#endif

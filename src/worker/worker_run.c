@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* RUN: from the frame to a supervisor, and what its end means. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <utlist.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "worker/worker_int.h"
+
+#define NETS_MAX 1024 /* slots with a network namespace that is kept */
+
+void worker_send_refused(struct worker *w, const char *id, int number, const struct refusal *why,
+                         const char *text)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return;
+    struct value body = value_new_map(a);
+    value_put_str(a, &body, "id", id);
+    value_put_int(a, &body, "attempt", number);
+    value_put_str(a, &body, "verdict", berth_verdict_name(why->verdict));
+    value_put_str(a, &body, "blame", berth_blame_name(why->blame));
+    value_put_str(a, &body, "code", why->code);
+    value_put_str(a, &body, "message", text);
+    host_link_send(w->link, FRAME_WORKER_REFUSED, &body);
+}
+
+bool worker_has_child(const struct worker *w, const char *id, int number)
+{
+    for (const struct child *c = w->children; c; c = c->hh.next)
+        if (c->number == number && !strcmp(c->id, id))
+            return true;
+    return false;
+}
+
+bool worker_owns_pid(void *arg, pid_t pid)
+{
+    const struct worker *w = arg;
+    struct child *c;
+    HASH_FIND_INT(w->children, &pid, c);
+    return c || helper_has_pid(pid);
+}
+
+/* ---- the start ---- */
+
+/* One per slot, kept: making one costs more than a task. 0: the payload gets a new one. */
+static int network_of(struct worker *w, const struct attempt *at)
+{
+    size_t slot = (size_t)at->slot;
+    if (at->slot < 0 || slot >= NETS_MAX || runtime_is_full(&w->rt) || w->rt.isolation.by_userns ||
+        !(w->rt.isolation.can & BERTH_ISOLATE_NET) || at->plan.network != BERTH_NETWORK_NONE)
+        return 0;
+    if (slot >= w->net_count) {
+        int *grown = realloc(w->net_fds, (slot + 1) * sizeof *grown);
+        if (!grown)
+            return 0;
+        w->net_fds = grown;
+        while (w->net_count <= slot)
+            w->net_fds[w->net_count++] = -1;
+    }
+    if (w->net_fds[slot] < 0 && spawn_net_new(&w->net_fds[slot], NULL) < 0)
+        w->net_fds[slot] = -1;
+    return w->net_fds[slot] > 0 ? w->net_fds[slot] : 0;
+}
+
+_Noreturn static void become_supervisor(struct worker *w, struct attempt *at)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    host_link_free_after_fork(w->link);
+    loop_free_after_fork(w->loop);
+    helpers_forget();
+    close(w->monitor_fd);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    supervisor_main(&w->rt, at);
+}
+
+static int fork_supervisor(struct worker *w, struct attempt *at, struct berth_error *err)
+{
+    cleanup_free struct child *c = calloc(1, sizeof *c + strlen(at->id) + 1);
+    if (!c)
+        return berth_fail(err, ENOMEM, "out of memory");
+    at->net_fd = network_of(w, at);
+    int rc = attempt_dir_make(at, &w->rt, err);
+    if (rc < 0)
+        return rc;
+    pid_t pid = fork();
+    if (pid == 0)
+        become_supervisor(w, at);
+    if (pid < 0) {
+        rc = berth_fail_errno(err, errno, "fork");
+        attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
+        return rc;
+    }
+    c->pid = pid;
+    c->number = at->number;
+    c->slot = at->slot;
+    strcpy(c->id, at->id);
+    HASH_ADD_INT(w->children, pid, c);
+    take_ptr(c);
+    return 0;
+}
+
+/* The directory is there already: the host repeats itself, or something is left that nobody swept. */
+static void run_again(struct worker *w, const struct attempt *at)
+{
+    static const struct refusal left = {BERTH_VERDICT_LOST, BERTH_BLAME_NODE, "left_over"};
+    int lock = attempt_dir_lock(at->dir);
+    if (lock == -EWOULDBLOCK || worker_has_child(w, at->id, at->number))
+        return; /* it runs; its supervisor speaks for itself */
+    if (lock >= 0)
+        close(lock);
+    sweep_dead(w, at->id, at->number, at->slot, 0, &left,
+               "an earlier supervisor of the same attempt had left its directory", false);
+}
+
+static void fork_one(struct worker *w, struct attempt *at)
+{
+    static const struct refusal node = {BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "start"};
+    struct berth_error err = {0};
+    int rc = fork_supervisor(w, at, &err);
+    if (rc == -EEXIST)
+        run_again(w, at);
+    else if (rc < 0)
+        worker_send_refused(w, at->id, at->number, &node, err.text);
+}
+
+/* At the end of the turn, when the buffers that the frame came in are gone: a supervisor has to be small. */
+void worker_fork_all(void *arg)
+{
+    struct worker *w = arg;
+    for (struct run *r; (r = w->runs);) {
+        LL_DELETE(w->runs, r);
+        struct attempt *at = r->at;
+        free(r);
+        fork_one(w, at);
+        attempt_free(at);
+    }
+}
+
+void worker_run(struct worker *w, const struct value *body)
+{
+    struct berth_error err = {0};
+    struct refusal why;
+    struct attempt *at = NULL;
+    struct run *r = calloc(1, sizeof *r);
+    int rc = r ? attempt_new(&w->rt, body, &at, &why, &err)
+               : berth_fail(&err, ENOMEM, "out of memory");
+    if (rc < 0) {
+        if (!r)
+            why = (struct refusal){BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "out_of_memory"};
+        worker_send_refused(w, value_str(body, "id", ""), (int)value_int(body, "attempt", 0), &why,
+                            err.text);
+        free(r);
+        return;
+    }
+    r->at = at;
+    LL_APPEND(w->runs, r);
+    loop_defer_run(w->fork_defer);
+}
+
+/* ---- the end ---- */
+
+static bool is_plugins_doing(int status)
+{
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status) != SUPERVISOR_FAILED;
+    switch (WTERMSIG(status)) {
+    case SIGALRM: /* only set around the plugin's `command` */
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGABRT:
+    case SIGSYS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void describe(const struct worker *w, int status, char *text, size_t len)
+{
+    const char *plugin = w->rt.block->plugin;
+    if (WIFEXITED(status))
+        snprintf(text, len, "plugin '%s' ended its supervisor with exit status %d", plugin,
+                 WEXITSTATUS(status));
+    else if (WTERMSIG(status) == SIGALRM)
+        snprintf(text, len, "plugin '%s' did not return from 'command' in time", plugin);
+    else
+        snprintf(text, len, "the supervisor crashed with signal %d (%s), in plugin '%s' or because of it",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)), plugin);
+}
+
+static void child_ended(struct worker *w, const struct child *c, int status)
+{
+    static const struct refusal crash = {BERTH_VERDICT_PLUGIN_ERROR, BERTH_BLAME_RUNTIME,
+                                         "plugin_crashed"};
+    char text[200] = "its supervisor died";
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_CONFIRMED)
+        return;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_UNCLEAN) {
+        sweep_dead(w, c->id, c->number, c->slot, status, NULL, "", true);
+        return;
+    }
+    bool spilled = WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_SPILLED;
+    bool plugin = !spilled && is_plugins_doing(status);
+    if (plugin)
+        describe(w, status, text, sizeof text);
+    if (!spilled)
+        log_line(BERTH_LOG_WARN, c->id, "%s (wait status 0x%x)", text, (unsigned)status);
+    sweep_dead(w, c->id, c->number, c->slot, status, plugin ? &crash : NULL, text, false);
+}
+
+void worker_reap(struct worker *w)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        struct child *c;
+        HASH_FIND_INT(w->children, &pid, c);
+        if (!c) {
+            helper_reaped(pid, status); /* or an orphan of a supervisor that died */
+            continue;
+        }
+        HASH_DEL(w->children, c);
+        child_ended(w, c, status);
+        free(c);
+    }
+}

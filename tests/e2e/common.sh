@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The berth authors
+# What the end-to-end tests share: a config to start from, and ways to look at a running daemon.
+# shellcheck disable=SC2154 # T is set by lib.sh
+
+port=$(free_port)
+url=http://127.0.0.1:$port
+
+base_config() { # [EXTRA TEXT]: http and process, with a shell as executer
+    cat <<CONFIG
+host = { name = "testnode"; state_dir = "$T/state"; run_dir = "$T/run"; log_level = "info";
+         retry_delay = "50ms"; defaults = { kill_grace = "500ms"; resources = { cpus = 0.1; }; }; ${host_extra:-} };
+transports = ( { plugin = "http"; listen = "127.0.0.1:$port"; ${http_extra:-} } );
+runtimes = ( { plugin = "process"; } ${runtimes_extra:-} );
+executers = (
+  { name = "sh"; runtime = "process"; command = [ "/bin/sh", "-c" ]; ${sh_extra:-} },
+  { name = "cat"; runtime = "process"; command = [ "/bin/cat" ]; }
+  ${executers_extra:-}
+);
+adhoc = ( { runtime = "process"; } );
+${1:-}
+CONFIG
+}
+
+role_pids() { # TITLE: pids of this daemon's processes whose title is "berthd: TITLE..."
+    local pid
+    for pid in $(left_processes); do
+        case $( { tr "\0" " " <"/proc/$pid/cmdline"; } 2>/dev/null) in
+        "berthd: $1"*) echo "$pid" ;;
+        esac
+    done
+}
+
+role_pid() { role_pids "$1" | head -n 1; }
+
+status_of() { # PID FIELD: a field of /proc/PID/status
+    sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" 2>/dev/null
+}
+
+task_state() { berth status --json "$1" 2>/dev/null | jq -r .state; }
+
+submit_sh() { # TEXT [OPTIONS]: prints the id of a task that runs TEXT in a shell
+    local text=$1
+    shift
+    berth submit -e sh "$@" -- "$text" </dev/null
+}
+
+result_of() { # ID: waits for the task's end and prints its result as JSON
+    wait_for '[ "$(task_state '"$1"')" = done ]' 60 || return
+    berth result --json "$1"
+}

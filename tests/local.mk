@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The berth authors
+# Everything speaks TAP: programs in C, and scripts in bash that read tests/lib.sh.
+
+TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+TEST_EXTENSIONS = .t .sh
+LOG_DRIVER = $(TAP_DRIVER)
+T_LOG_DRIVER = $(TAP_DRIVER)
+T_LOG_COMPILER = bash
+SH_LOG_DRIVER = $(TAP_DRIVER)
+SH_LOG_COMPILER = bash
+
+AM_TESTS_ENVIRONMENT = \
+	BERTH_SRCDIR='$(abs_top_srcdir)'; BERTH_BUILDDIR='$(abs_top_builddir)'; \
+	CC='$(CC)'; SANITIZE_CFLAGS='$(SANITIZE_CFLAGS)'; \
+	export BERTH_SRCDIR BERTH_BUILDDIR CC SANITIZE_CFLAGS;
+
+# ---- unit tests: tests/unit/test-NAME.c, linked with the core ----
+
+LDADD = libconform.a $(CORE_LDADD)
+UNIT_TESTS = \
+	tests/unit/test-base \
+	tests/unit/test-config-broken \
+	tests/unit/test-config \
+	tests/unit/test-conn \
+	tests/unit/test-encode \
+	tests/unit/test-http-parts \
+	tests/unit/test-loader \
+	tests/unit/test-loop-process \
+	tests/unit/test-loop \
+	tests/unit/test-null \
+	tests/unit/test-options \
+	tests/unit/test-plan \
+	tests/unit/test-priv \
+	tests/unit/test-process \
+	tests/unit/test-sched \
+	tests/unit/test-stdio \
+	tests/unit/test-store-faults \
+	tests/unit/test-store \
+	tests/unit/test-task \
+	tests/unit/test-unix \
+	tests/unit/test-value \
+	tests/unit/test-worker \
+	$(NULL)
+check_PROGRAMS += $(UNIT_TESTS)
+# The tests of a plugin are its host, and link what it is made of.
+tests_unit_test_null_SOURCES = tests/unit/test-null.c tests/fake-host.h $(NULL_SOURCES)
+tests_unit_test_process_SOURCES = tests/unit/test-process.c tests/fake-host.h $(PROCESS_SOURCES)
+tests_unit_test_stdio_SOURCES = tests/unit/test-stdio.c tests/fake-host.h $(STDIO_SOURCES)
+tests_unit_test_http_parts_SOURCES = tests/unit/test-http-parts.c \
+	plugins/transport-http/http_buf.c plugins/transport-http/http_error.c \
+	plugins/transport-http/http_media.c plugins/transport-http/http_target.c
+
+# ---- conformance: a plugin as it will be loaded, with a host that only tests it ----
+
+if PLUGIN_HTTP
+CONFORM_TESTS = \
+	tests/conform/http/test-http-access \
+	tests/conform/http/test-http-clients \
+	tests/conform/http/test-http-routes \
+	$(NULL)
+endif
+check_PROGRAMS += $(CONFORM_TESTS)
+check_LIBRARIES = libconform.a
+libconform_a_SOURCES = \
+	tests/conform/http/client.c \
+	tests/conform/http/client.h \
+	tests/conform/http/fake_host.c \
+	tests/conform/http/fake_host.h \
+	$(NULL)
+
+# ---- tests of the whole, against an installed tree ----
+
+META_TESTS = \
+	tests/meta/exports.t \
+	tests/meta/layers.t \
+	tests/meta/style.t \
+	$(NULL)
+E2E_TESTS = \
+	tests/e2e/badinput.t \
+	tests/e2e/crash.t \
+	tests/e2e/install.t \
+	tests/e2e/kmer.t \
+	tests/e2e/roles.t \
+	tests/e2e/user.t \
+	tests/e2e/verdicts.t \
+	$(NULL)
+ABI_TESTS = \
+	tests/abi/headers.sh \
+	$(NULL)
+
+TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
+EXTRA_DIST += tests/lib.sh tests/tap.h tests/e2e/common.sh $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
+
+# The installed tree that tests of the whole run: see the script.
+check_DATA = tests/inst.stamp
+EXTRA_DIST += tests/install-tree.sh
+tests/inst.stamp: $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) $(pkglib_LTLIBRARIES) \
+		$(pkginclude_HEADERS) $(dist_man_MANS) $(srcdir)/tests/install-tree.sh berth.pc
+	$(AM_V_at)$(MKDIR_P) tests
+	+$(AM_V_GEN)unset DESTDIR; MAKE='$(MAKE)' $(SHELL) $(srcdir)/tests/install-tree.sh \
+		'$(abs_top_srcdir)' '$(prefix)' >tests/inst.log 2>&1 || { cat tests/inst.log; exit 1; }
+CLEANFILES += tests/inst.log
+clean-local:
+	-$(SHELL) $(srcdir)/tests/install-tree.sh --uninstall
