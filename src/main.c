@@ -14,8 +14,10 @@
 #include "plugin/loader.h"
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'}, {"check", optional_argument, NULL, 'k'},
-    {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
+    {"config", required_argument, NULL, 'c'},
+    {"check", optional_argument, NULL, 'k'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
 
@@ -24,7 +26,8 @@ static const char usage[] =
     "       berthd --check [CONFIG]     read and check the config, say what it means\n"
     "       berthd --help | --version\n"
     "\n"
-    "Without CONFIG: $BERTH_CONFIG, else " BERTH_SYSCONFDIR "/berth.conf, else a built-in default.\n"
+    "Without CONFIG: $BERTH_CONFIG, else " BERTH_SYSCONFDIR
+    "/berth.conf, else a built-in default.\n"
     "See berthd(8) and berth.conf(5).\n";
 
 static void check_executer(const struct config_executer *x)
@@ -46,8 +49,8 @@ static int check(const char *path)
         fprintf(stderr, "berthd: %s\n", err.text);
         return 1;
     }
-    printf("config %s is good\nstate directory %s\nrun directory %s\n", c->path, c->state_dir,
-           c->run_dir);
+    printf("config %s is good\nstate directory %s\nrun directory %s\n", c->path,
+           c->state_dir, c->run_dir);
     for (size_t i = 0; i < c->transport_count; i++)
         printf("transport %s: plugin %s\n", c->transports[i].name, c->transports[i].plugin);
     for (size_t i = 0; i < c->runtime_count; i++)

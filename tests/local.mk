@@ -3,12 +3,14 @@
 # Everything speaks TAP: programs in C, and scripts in bash that read tests/lib.sh.
 
 TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+RUN_TEST = $(SHELL) $(top_srcdir)/tests/run-test.sh
 TEST_EXTENSIONS = .t .sh
+LOG_COMPILER = $(RUN_TEST)
 LOG_DRIVER = $(TAP_DRIVER)
 T_LOG_DRIVER = $(TAP_DRIVER)
-T_LOG_COMPILER = bash
+T_LOG_COMPILER = $(RUN_TEST) bash
 SH_LOG_DRIVER = $(TAP_DRIVER)
-SH_LOG_COMPILER = bash
+SH_LOG_COMPILER = $(RUN_TEST) bash
 
 AM_TESTS_ENVIRONMENT = \
 	BERTH_SRCDIR='$(abs_top_srcdir)'; BERTH_BUILDDIR='$(abs_top_builddir)'; \
@@ -20,6 +22,7 @@ AM_TESTS_ENVIRONMENT = \
 LDADD = libconform.a $(CORE_LDADD)
 UNIT_TESTS = \
 	tests/unit/test-base \
+	tests/unit/test-cgroup \
 	tests/unit/test-config-broken \
 	tests/unit/test-config \
 	tests/unit/test-conn \
@@ -30,10 +33,15 @@ UNIT_TESTS = \
 	tests/unit/test-loop \
 	tests/unit/test-null \
 	tests/unit/test-options \
+	tests/unit/test-output \
 	tests/unit/test-plan \
 	tests/unit/test-priv \
 	tests/unit/test-process \
+	tests/unit/test-sandbox \
+	tests/unit/test-sched-fair \
 	tests/unit/test-sched \
+	tests/unit/test-seccomp \
+	tests/unit/test-spawn \
 	tests/unit/test-stdio \
 	tests/unit/test-store-faults \
 	tests/unit/test-store \
@@ -79,6 +87,7 @@ META_TESTS = \
 E2E_TESTS = \
 	tests/e2e/badinput.t \
 	tests/e2e/crash.t \
+	tests/e2e/docs.t \
 	tests/e2e/install.t \
 	tests/e2e/kmer.t \
 	tests/e2e/roles.t \
@@ -90,11 +99,19 @@ ABI_TESTS = \
 	$(NULL)
 
 TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
-EXTRA_DIST += tests/lib.sh tests/tap.h tests/e2e/common.sh $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
+SHARED_BY_TESTS = \
+	tests/fake-host.h \
+	tests/tap.h \
+	tests/unit/sched-help.h \
+	tests/unit/spawn-help.h \
+	tests/unit/store-help.h \
+	tests/worker-host.h \
+	$(NULL)
+EXTRA_DIST += tests/lib.sh tests/e2e/common.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
 
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp
-EXTRA_DIST += tests/install-tree.sh
+EXTRA_DIST += tests/install-tree.sh tests/run-test.sh
 tests/inst.stamp: $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) $(pkglib_LTLIBRARIES) \
 		$(pkginclude_HEADERS) $(dist_man_MANS) $(srcdir)/tests/install-tree.sh berth.pc
 	$(AM_V_at)$(MKDIR_P) tests

@@ -12,7 +12,8 @@
 const struct command commands[] = {
     {"submit", "[--executer NAME] [OPTIONS] [-- ARG...]", "hand in a task", cmd_submit},
     {"status", "[ID]", "how a task, or the daemon, is doing", cmd_status},
-    {"list", "[--state S] [--executer E] [--tenant T] [--limit N]", "tasks, newest first", cmd_list},
+    {"list", "[--state S] [--executer E] [--tenant T] [--limit N]", "tasks, newest first",
+     cmd_list},
     {"logs", "[-f] [--stderr] ID", "what a task printed, or prints", cmd_logs},
     {"cancel", "ID...", "end tasks, waiting or running", cmd_cancel},
     {"result", "ID", "how a task ended, with its output", cmd_result},
@@ -50,15 +51,17 @@ static int unknown(const char *name)
         names[n] = commands[n].name;
     names[n] = NULL;
     const char *near = nearest_name(name, names);
-    fprintf(stderr, "berth: '%s' is not a command%s%s%s\n", name, near ? "; did you mean '" : "",
-            near ? near : "", near ? "'?" : " (see berth --help)");
+    fprintf(stderr, "berth: '%s' is not a command%s%s%s\n", name,
+            near ? "; did you mean '" : "", near ? near : "",
+            near ? "'?" : " (see berth --help)");
     return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
     struct cli c = {.fd = -1, .terminal = isatty(1), .arena = arena_new()};
-    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+        !strcmp(argv[1], "help")) {
         help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : EXIT_GOOD;
     }

@@ -12,8 +12,15 @@
 #include "wire/frames.h"
 
 /* Exit statuses; a task's verdict v is EXIT_VERDICT + v, except that succeeded is 0. */
-enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3, EXIT_NOT_FOUND = 4,
-       EXIT_REFUSED = 5, EXIT_VERDICT = 8 };
+enum {
+    EXIT_GOOD = 0,
+    EXIT_BAD = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_DAEMON = 3,
+    EXIT_NOT_FOUND = 4,
+    EXIT_REFUSED = 5,
+    EXIT_VERDICT = 8
+};
 
 struct cli {
     const char *run_dir; /* NULL: the default */
@@ -28,22 +35,25 @@ struct command {
     const char *name;
     const char *args; /* for the usage line */
     const char *help;
-    int (*run)(struct cli *c, int argc, char **argv); /* argv[0] is the command; gives the exit status */
+    int (*run)(struct cli *c, int argc,
+               char **argv); /* argv[0] is the command; gives the exit status */
 };
 extern const struct command commands[]; /* ends with a NULL name */
 
 /* One option of a command: --name, or --name VALUE. */
 struct flag {
     const char *name;
-    char letter;          /* 0: none */
-    const char **value;   /* set to the argument; NULL: it takes none */
+    char letter;        /* 0: none */
+    const char **value; /* set to the argument; NULL: it takes none */
     bool *set;
-    int (*add)(struct cli *c, const char *value, void *arg); /* for those that may come again */
+    int (*add)(struct cli *c, const char *value,
+               void *arg); /* for those that may come again */
     void *arg;
 };
 /* Takes flags out of argv wherever they stand before "--"; --json and --run-dir are always known. Returns the number
  * of words left, in argv[0..], or -1 after a message. *ret_rest: index of the first word after "--", or the count. */
-int cli_flags(struct cli *c, const struct flag *flags, int argc, char **argv, int *ret_rest);
+int cli_flags(struct cli *c, const struct flag *flags, int argc, char **argv,
+              int *ret_rest);
 
 int cli_usage(const struct command *cmd);
 int cli_fail(struct cli *c); /* prints c->err; the exit status that fits it */
@@ -54,13 +64,14 @@ int cli_send(struct cli *c, int type, const struct value *body);
 /* The next frame; an ERROR frame is turned into a failure. 0 or -errno. */
 int cli_recv(struct cli *c, int *ret_type, struct value *ret);
 struct value cli_question(struct cli *c, const char *what, const char *id);
-int cli_print_json(struct cli *c, const struct value *v); /* one line, or indented on a terminal */
+int cli_print_json(struct cli *c,
+                   const struct value *v); /* one line, or indented on a terminal */
 int cli_verdict_status(const char *verdict);
 
 /* print.c */
-void print_text(const char *s);                    /* control characters made harmless */
+void print_text(const char *s); /* control characters made harmless */
 void print_time(int64_t unix_ms);
-void print_fields(const struct value *map);        /* "key: value" lines, maps inside indented */
+void print_fields(const struct value *map); /* "key: value" lines, maps inside indented */
 struct column {
     const char *title, *key;
     int width; /* 0: the last, as wide as it is */

@@ -16,13 +16,15 @@ static const struct flag *flag_find(const struct flag *flags, const char *word, 
     for (; flags && flags->name; flags++) {
         if (word[1] != '-' && len == 2 && flags->letter && word[1] == flags->letter)
             return flags;
-        if (word[1] == '-' && strlen(flags->name) == len - 2 && !strncmp(word + 2, flags->name, len - 2))
+        if (word[1] == '-' && strlen(flags->name) == len - 2 &&
+            !strncmp(word + 2, flags->name, len - 2))
             return flags;
     }
     return NULL;
 }
 
-static int flag_unknown(const struct flag *flags, const struct flag *common, const char *word, size_t len)
+static int flag_unknown(const struct flag *flags, const struct flag *common,
+                        const char *word, size_t len)
 {
     char wrong[64];
     const char *names[64];
@@ -34,8 +36,8 @@ static int flag_unknown(const struct flag *flags, const struct flag *common, con
     names[n] = NULL;
     snprintf(wrong, sizeof wrong, "%.*s", (int)(len > 2 ? len - 2 : 0), word + 2);
     const char *near = nearest_name(wrong, names);
-    fprintf(stderr, "berth: '%.*s' is not an option%s%s%s\n", (int)len, word, near ? "; did you mean '--" : "",
-            near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "berth: '%.*s' is not an option%s%s%s\n", (int)len, word,
+            near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
     return -1;
 }
 
@@ -122,10 +124,14 @@ int cli_connect(struct cli *c)
     if (c->fd >= 0)
         return 0;
     if (c->fd == -EACCES)
-        return berth_fail(&c->err, EPERM, "not allowed to use '%s' (host.ctl_group in the config names "
-                                          "the group that may)", path);
-    return berth_fail(&c->err, ECONNREFUSED,
-                      "berthd does not answer at '%s': is it running? (--run-dir names another place)", path);
+        return berth_fail(&c->err, EPERM,
+                          "not allowed to use '%s' (host.ctl_group in the config names "
+                          "the group that may)",
+                          path);
+    return berth_fail(
+        &c->err, ECONNREFUSED,
+        "berthd does not answer at '%s': is it running? (--run-dir names another place)",
+        path);
 }
 
 int cli_send(struct cli *c, int type, const struct value *body)
@@ -141,7 +147,8 @@ int cli_recv(struct cli *c, int *ret_type, struct value *ret)
         return berth_wrap(&c->err, "the host went away");
     if (*ret_type != FRAME_CTL_ERROR)
         return 0;
-    return berth_fail(&c->err, (int)value_int(ret, "code", EIO), "%s", value_str(ret, "message", "error"));
+    return berth_fail(&c->err, (int)value_int(ret, "code", EIO), "%s",
+                      value_str(ret, "message", "error"));
 }
 
 struct value cli_question(struct cli *c, const char *what, const char *id)

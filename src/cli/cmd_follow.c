@@ -37,8 +37,10 @@ int cmd_logs(struct cli *c, int argc, char **argv)
         struct value frame;
         int type;
         c->arena = arena_new();
-        int rc = c->arena ? cli_recv(c, &type, &frame) : berth_fail(&c->err, ENOMEM, "out of memory");
-        const struct value *data = rc == 0 && type == FRAME_CTL_DATA ? value_get(&frame, "data") : NULL;
+        int rc = c->arena ? cli_recv(c, &type, &frame)
+                          : berth_fail(&c->err, ENOMEM, "out of memory");
+        const struct value *data =
+            rc == 0 && type == FRAME_CTL_DATA ? value_get(&frame, "data") : NULL;
         if (data && c->json)
             cli_print_json(c, &frame);
         else if (data) {
@@ -72,7 +74,8 @@ static void print_event(const struct value *e)
 int cmd_events(struct cli *c, int argc, char **argv)
 {
     bool follow = false; /* what it does anyway, for the habit of the fingers */
-    const struct flag flags[] = {{.name = "follow", .letter = 'f', .set = &follow}, {.name = NULL}};
+    const struct flag flags[] = {{.name = "follow", .letter = 'f', .set = &follow},
+                                 {.name = NULL}};
     int n = cli_flags(c, flags, argc, argv, NULL);
     if (n < 0 || n > 1)
         return usage_of("events");
@@ -85,7 +88,8 @@ int cmd_events(struct cli *c, int argc, char **argv)
         struct value frame;
         int type;
         c->arena = arena_new();
-        int rc = c->arena ? cli_recv(c, &type, &frame) : berth_fail(&c->err, ENOMEM, "out of memory");
+        int rc = c->arena ? cli_recv(c, &type, &frame)
+                          : berth_fail(&c->err, ENOMEM, "out of memory");
         bool last = rc == 0 && n && !strcmp(value_str(&frame, "event", ""), "done");
         if (rc == 0 && c->json)
             cli_print_json(c, &frame);
@@ -102,20 +106,24 @@ int cmd_events(struct cli *c, int argc, char **argv)
 
 static int top_once(struct cli *c)
 {
-    static const struct column columns[] = {
-        {"ID", "id", 26, COLUMN_TEXT},            {"STATE", "state", 9, COLUMN_TEXT},
-        {"ATTEMPT", "attempt", 7, COLUMN_TEXT},   {"STARTED", "started_ms", 19, COLUMN_TIME},
-        {"TENANT", "tenant", 12, COLUMN_TEXT},    {"EXECUTER", "executer", 0, COLUMN_TEXT},
-        {NULL, NULL, 0, COLUMN_TEXT}};
+    static const struct column columns[] = {{"ID", "id", 26, COLUMN_TEXT},
+                                            {"STATE", "state", 9, COLUMN_TEXT},
+                                            {"ATTEMPT", "attempt", 7, COLUMN_TEXT},
+                                            {"STARTED", "started_ms", 19, COLUMN_TIME},
+                                            {"TENANT", "tenant", 12, COLUMN_TEXT},
+                                            {"EXECUTER", "executer", 0, COLUMN_TEXT},
+                                            {NULL, NULL, 0, COLUMN_TEXT}};
     struct value stats, tasks, q = cli_question(c, "tasks", NULL);
     value_put_str(c->arena, &q, "state", "running");
-    if (cli_query(c, cli_question(c, "stats", NULL), &stats) < 0 || cli_query(c, q, &tasks) < 0)
+    if (cli_query(c, cli_question(c, "stats", NULL), &stats) < 0 ||
+        cli_query(c, q, &tasks) < 0)
         return cli_fail(c);
     if (c->json) {
         value_put(c->arena, &stats, "tasks", *value_get(&tasks, "tasks"));
         return cli_print_json(c, &stats);
     }
-    const struct value *capacity = value_get(&stats, "capacity"), *booked = value_get(&stats, "booked");
+    const struct value *capacity = value_get(&stats, "capacity"),
+                       *booked = value_get(&stats, "booked");
     char used[16], all[16];
     format_bytes((uint64_t)value_int(booked, "memory", 0), used);
     format_bytes((uint64_t)value_int(capacity, "memory", 0), all);
@@ -148,7 +156,8 @@ int cmd_top(struct cli *c, int argc, char **argv)
         c->arena = kept;
         if (status != EXIT_GOOD || once || c->json || !c->terminal)
             return status;
-        if (poll(&in, isatty(0) ? 1 : 0, 1000) > 0 && read(0, &key, 1) == 1 && (key == 'q' || key == 'Q'))
+        if (poll(&in, isatty(0) ? 1 : 0, 1000) > 0 && read(0, &key, 1) == 1 &&
+            (key == 'q' || key == 'Q'))
             return EXIT_GOOD;
     }
 }

@@ -11,7 +11,8 @@
 #include "config/config.h"
 #include "plugin/loader.h"
 
-static int load_by_name(struct cli *c, const char *const *dirs, const char *name, struct plugin **ret)
+static int load_by_name(struct cli *c, const char *const *dirs, const char *name,
+                        struct plugin **ret)
 {
     cleanup_free char *path = NULL;
     int fd = plugin_find(dirs, name, &path, &c->err);
@@ -51,12 +52,13 @@ static int plugin_check(struct cli *c, const char *path)
     value_put_bool(c->arena, &v, "good", true);
     if (c->json)
         return cli_print_json(c, &v);
-    printf("%s: %s '%s', ABI %u, good\n", real, p->desc.runtime ? "runtime" : "transport", p->desc.name,
-           p->desc.abi);
+    printf("%s: %s '%s', ABI %u, good\n", real, p->desc.runtime ? "runtime" : "transport",
+           p->desc.name, p->desc.abi);
     return EXIT_GOOD;
 }
 
-static void list_dir(struct cli *c, const char *const *dirs, const char *dir, struct value *list)
+static void list_dir(struct cli *c, const char *const *dirs, const char *dir,
+                     struct value *list)
 {
     DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));) {
@@ -84,10 +86,11 @@ static void list_dir(struct cli *c, const char *const *dirs, const char *dir, st
 
 static int plugin_list(struct cli *c, const char *const *dirs)
 {
-    static const struct column columns[] = {
-        {"NAME", "name", 14, COLUMN_TEXT},     {"KIND", "kind", 9, COLUMN_TEXT},
-        {"VERSION", "version", 8, COLUMN_TEXT}, {"SUMMARY", "summary", 0, COLUMN_TEXT},
-        {NULL, NULL, 0, COLUMN_TEXT}};
+    static const struct column columns[] = {{"NAME", "name", 14, COLUMN_TEXT},
+                                            {"KIND", "kind", 9, COLUMN_TEXT},
+                                            {"VERSION", "version", 8, COLUMN_TEXT},
+                                            {"SUMMARY", "summary", 0, COLUMN_TEXT},
+                                            {NULL, NULL, 0, COLUMN_TEXT}};
     struct value list = value_new_array(c->arena), answer = value_new_map(c->arena);
     for (const char *const *dir = dirs; *dir; dir++)
         list_dir(c, (const char *const[]){*dir, NULL}, *dir, &list);
@@ -111,7 +114,8 @@ int cmd_plugin(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL;
     struct config *config = NULL;
-    const struct flag flags[] = {{.name = "config", .letter = 'c', .value = &path}, {.name = NULL}};
+    const struct flag flags[] = {{.name = "config", .letter = 'c', .value = &path},
+                                 {.name = NULL}};
     int n = cli_flags(c, flags, argc, argv, NULL), status = EXIT_USAGE;
     if (n < 0)
         return EXIT_USAGE;
@@ -125,7 +129,8 @@ int cmd_plugin(struct cli *c, int argc, char **argv)
     else if (n == 2 && !strcmp(argv[0], "check"))
         status = plugin_check(c, argv[1]);
     else
-        fputs("usage: berth plugin list | show NAME | check FILE [--config CONFIG]\n", stderr);
+        fputs("usage: berth plugin list | show NAME | check FILE [--config CONFIG]\n",
+              stderr);
     config_free(config);
     return status;
 }

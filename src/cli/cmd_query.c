@@ -57,15 +57,17 @@ int cmd_explain(struct cli *c, int argc, char **argv)
         return cli_print_json(c, &answer);
     const struct value *limits = value_get(&answer, "limits");
     struct value rest = answer;
-    printf("executer %s on runtime %s%s\n\n%-10s %-14s %s\n", value_str(&answer, "executer", ""),
-           value_str(&answer, "runtime", ""), value_bool(&answer, "healthy", false) ? "" : " (not usable now)",
-           "LIMIT", "ASKED", "ENFORCED BY");
+    printf("executer %s on runtime %s%s\n\n%-10s %-14s %s\n",
+           value_str(&answer, "executer", ""), value_str(&answer, "runtime", ""),
+           value_bool(&answer, "healthy", false) ? "" : " (not usable now)", "LIMIT",
+           "ASKED", "ENFORCED BY");
     for (uint32_t i = 0; limits && i < limits->count; i++) {
         const struct value *limit = &limits->pairs[i].val;
         const struct value *asked = value_get(limit, "asked");
         const char *key = limits->pairs[i].key.s;
         char text[32] = "-";
-        if (asked && asked->type == VALUE_INT && asked->i && (!strcmp(key, "memory") || !strcmp(key, "disk")))
+        if (asked && asked->type == VALUE_INT && asked->i &&
+            (!strcmp(key, "memory") || !strcmp(key, "disk")))
             format_bytes((uint64_t)asked->i, text);
         else if (asked && asked->type == VALUE_INT && asked->i && !strcmp(key, "time"))
             format_duration(asked->i, text);
@@ -131,11 +133,13 @@ static int print_list(struct cli *c, const char *what, const struct column *colu
 
 int cmd_executers(struct cli *c, int argc, char **argv)
 {
-    static const struct column columns[] = {
-        {"NAME", "name", 20, COLUMN_TEXT},       {"RUNTIME", "runtime", 14, COLUMN_TEXT},
-        {"USABLE", "healthy", 6, COLUMN_TEXT},   {"RUNNING", "running", 7, COLUMN_TEXT},
-        {"WAITING", "waiting", 7, COLUMN_TEXT},  {"IMAGE", "image", 0, COLUMN_TEXT},
-        {NULL, NULL, 0, COLUMN_TEXT}};
+    static const struct column columns[] = {{"NAME", "name", 20, COLUMN_TEXT},
+                                            {"RUNTIME", "runtime", 14, COLUMN_TEXT},
+                                            {"USABLE", "healthy", 6, COLUMN_TEXT},
+                                            {"RUNNING", "running", 7, COLUMN_TEXT},
+                                            {"WAITING", "waiting", 7, COLUMN_TEXT},
+                                            {"IMAGE", "image", 0, COLUMN_TEXT},
+                                            {NULL, NULL, 0, COLUMN_TEXT}};
     return words(c, argc, argv, 0) < 0 ? EXIT_USAGE : print_list(c, "executers", columns);
 }
 
@@ -150,12 +154,15 @@ int cmd_runtimes(struct cli *c, int argc, char **argv)
 
 int cmd_list(struct cli *c, int argc, char **argv)
 {
-    static const struct column columns[] = {
-        {"ID", "id", 26, COLUMN_TEXT},           {"STATE", "state", 9, COLUMN_TEXT},
-        {"VERDICT", "verdict", 13, COLUMN_TEXT}, {"ATTEMPT", "attempt", 7, COLUMN_TEXT},
-        {"QUEUED", "queued_ms", 19, COLUMN_TIME}, {"EXECUTER", "executer", 0, COLUMN_TEXT},
-        {NULL, NULL, 0, COLUMN_TEXT}};
-    const char *state = NULL, *executer = NULL, *tenant = NULL, *limit = NULL, *cursor = NULL;
+    static const struct column columns[] = {{"ID", "id", 26, COLUMN_TEXT},
+                                            {"STATE", "state", 9, COLUMN_TEXT},
+                                            {"VERDICT", "verdict", 13, COLUMN_TEXT},
+                                            {"ATTEMPT", "attempt", 7, COLUMN_TEXT},
+                                            {"QUEUED", "queued_ms", 19, COLUMN_TIME},
+                                            {"EXECUTER", "executer", 0, COLUMN_TEXT},
+                                            {NULL, NULL, 0, COLUMN_TEXT}};
+    const char *state = NULL, *executer = NULL, *tenant = NULL, *limit = NULL,
+               *cursor = NULL;
     const struct flag flags[] = {{.name = "state", .value = &state},
                                  {.name = "executer", .letter = 'e', .value = &executer},
                                  {.name = "tenant", .value = &tenant},

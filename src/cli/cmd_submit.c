@@ -16,8 +16,8 @@
 struct submit {
     struct value task; /* map */
     struct value env, files_in, resources, labels, require;
-    const char *executer, *runtime, *image, *file, *input, *id, *timeout, *retries, *priority, *tenant,
-        *network, *memory, *cpus, *pids, *gpus, *disk;
+    const char *executer, *runtime, *image, *file, *input, *id, *timeout, *retries,
+        *priority, *tenant, *network, *memory, *cpus, *pids, *gpus, *disk;
     bool wait, quiet;
 };
 
@@ -54,7 +54,8 @@ static int add_file(struct cli *c, const char *value, void *arg)
         return -1;
     }
     struct value file = value_new_map(c->arena);
-    value_put_str(c->arena, &file, "path", arena_mem(c->arena, value, (size_t)(eq - value)));
+    value_put_str(c->arena, &file, "path",
+                  arena_mem(c->arena, value, (size_t)(eq - value)));
     value_put_bin(c->arena, &file, "data", data, len);
     value_add(c->arena, arg, file);
     return 0;
@@ -67,10 +68,13 @@ static int read_stdin(struct cli *c, struct buf *in)
     while ((room = buf_room(in, 65536)) && (n = read(0, room, 65536)) > 0) {
         in->len += (size_t)n;
         if (in->len > INPUT_MAX)
-            return berth_fail(&c->err, E2BIG, "standard input is over %u MiB: send large input by file",
+            return berth_fail(&c->err, E2BIG,
+                              "standard input is over %u MiB: send large input by file",
                               INPUT_MAX >> 20);
     }
-    return room && n == 0 ? 0 : berth_fail_errno(&c->err, room ? errno : ENOMEM, "standard input");
+    return room && n == 0
+               ? 0
+               : berth_fail_errno(&c->err, room ? errno : ENOMEM, "standard input");
 }
 
 /* Standard input is the task's input unless it is a terminal, /dev/null or the like. */
@@ -78,7 +82,8 @@ static int take_input(struct cli *c, struct submit *s)
 {
     cleanup_buf struct buf in = BUF_INIT;
     struct stat st;
-    bool piped = fstat(0, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode));
+    bool piped = fstat(0, &st) == 0 &&
+                 (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode));
     if (s->input && strcmp(s->input, "-") != 0) {
         int rc = read_file(s->input, INPUT_MAX, &in.data, &in.len);
         if (rc < 0)
@@ -128,7 +133,8 @@ static int put_amounts(struct cli *c, struct submit *s)
     value_put_str(c->arena, &s->resources, "memory", s->memory);
     value_put_str(c->arena, &s->resources, "disk", s->disk);
     if (s->timeout && parse_duration(s->timeout, &timeout) < 0)
-        return berth_fail(&c->err, EINVAL, "--timeout: '%s' is no duration like 90s or 2h", s->timeout);
+        return berth_fail(&c->err, EINVAL, "--timeout: '%s' is no duration like 90s or 2h",
+                          s->timeout);
     if (s->timeout)
         value_put_int(c->arena, &s->task, "timeout_ms", timeout);
     int rc = put_int(c, &s->resources, "pids", s->pids);
@@ -139,7 +145,8 @@ static int put_amounts(struct cli *c, struct submit *s)
     return rc < 0 ? rc : put_int(c, &s->task, "priority", s->priority);
 }
 
-static void put_words(struct cli *c, struct submit *s, const char *key, char **words, int count)
+static void put_words(struct cli *c, struct submit *s, const char *key, char **words,
+                      int count)
 {
     struct value list = value_new_array(c->arena);
     for (int i = 0; i < count; i++)
@@ -167,7 +174,9 @@ static int build(struct cli *c, struct submit *s, char **words, int count)
     const struct {
         const char *key;
         struct value *v;
-    } parts[] = {{"env", &s->env}, {"resources", &s->resources}, {"labels", &s->labels},
+    } parts[] = {{"env", &s->env},
+                 {"resources", &s->resources},
+                 {"labels", &s->labels},
                  {"require", &s->require}};
     for (size_t i = 0; i < countof(parts); i++)
         if (parts[i].v->count)
@@ -276,11 +285,13 @@ int cmd_submit(struct cli *c, int argc, char **argv)
     if (n < 0)
         return EXIT_USAGE;
     if (n > 0) {
-        fprintf(stderr, "berth: '%s' is not an option; a task's arguments follow '--'\n", argv[0]);
+        fprintf(stderr, "berth: '%s' is not an option; a task's arguments follow '--'\n",
+                argv[0]);
         return EXIT_USAGE;
     }
     if (!s.executer && !s.runtime && !s.file) {
-        fputs("berth: say which --executer (see berth executers), or --runtime and a command after "
+        fputs("berth: say which --executer (see berth executers), or --runtime and a "
+              "command after "
               "'--', or a --file\n",
               stderr);
         return EXIT_USAGE;

@@ -16,10 +16,12 @@
 
 #define LIMBO_LOOK_MS 500
 
-static char *attempt_path(const struct host *h, const char *id, int attempt, const char *file)
+static char *attempt_path(const struct host *h, const char *id, int attempt,
+                          const char *file)
 {
     char *path;
-    if (asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d/%s", h->config->state_dir, id, attempt, file) < 0)
+    if (asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d/%s", h->config->state_dir, id, attempt,
+                 file) < 0)
         return NULL;
     return path;
 }
@@ -32,8 +34,8 @@ bool attempt_alive(struct host *h, const char *id, int attempt, bool *ret_exists
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
-static int attempt_file(struct host *h, const struct job *j, const char *file, struct arena *a,
-                        struct value *ret)
+static int attempt_file(struct host *h, const struct job *j, const char *file,
+                        struct arena *a, struct value *ret)
 {
     cleanup_free char *path = attempt_path(h, j->id, j->attempt, file);
     cleanup_free char *data = NULL;
@@ -91,7 +93,8 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
     }
     const char **names = a ? gpu_names(a, gpus) : NULL;
     if (sched_adopt(h->sched, &j->item, slot, names) == -EEXIST)
-        sched_adopt(h->sched, &j->item, -1, names); /* its slot was given anew: book it all the same */
+        sched_adopt(h->sched, &j->item, -1,
+                    names); /* its slot was given anew: book it all the same */
     if (j->state == JOB_QUEUED)
         j->state = JOB_STARTING;
     h->stats.adopted++;
@@ -118,8 +121,8 @@ void adopt_limbo(void *arg)
 {
     struct host *h = arg;
     struct job *j, *next;
-    DL_FOREACH_SAFE2 (h->limbo, j, next, limbo_next)
-        limbo_look(j);
+    DL_FOREACH_SAFE2(h->limbo, j, next, limbo_next)
+    limbo_look(j);
     if (h->limbo)
         loop_timer_set(h->limbo_timer, LIMBO_LOOK_MS);
 }
@@ -148,7 +151,8 @@ static int adopt_row(void *arg, const struct store_row *row)
     cleanup_arena struct arena *a = arena_new();
     struct task t;
     struct plan p;
-    if (!a || task_decode(a, row->task, row->task_len, BERTH_FORMAT_MSGPACK, SIZE_MAX, &t, &err) < 0) {
+    if (!a || task_decode(a, row->task, row->task_len, BERTH_FORMAT_MSGPACK, SIZE_MAX, &t,
+                          &err) < 0) {
         log_line(BERTH_LOG_ERR, row->id, "cannot be read from the store: %s", err.text);
         return 0;
     }
@@ -224,11 +228,13 @@ struct job *adopt_hello(struct host *h, const struct value *body)
     struct plan p;
     if (!a || !bytes || bytes->type != VALUE_BIN)
         return NULL;
-    if (store_get(h->store, value_str(body, "id", ""), a, &row, NULL) == 0 && row.state == STORE_DONE)
+    if (store_get(h->store, value_str(body, "id", ""), a, &row, NULL) == 0 &&
+        row.state == STORE_DONE)
         return NULL;
-    if (task_decode(a, bytes->s, bytes->len, BERTH_FORMAT_MSGPACK, SIZE_MAX, &t, &err) < 0) {
-        log_line(BERTH_LOG_ERR, value_str(body, "id", "?"), "a supervisor's task is broken: %s",
-                 err.text);
+    if (task_decode(a, bytes->s, bytes->len, BERTH_FORMAT_MSGPACK, SIZE_MAX, &t, &err) <
+        0) {
+        log_line(BERTH_LOG_ERR, value_str(body, "id", "?"),
+                 "a supervisor's task is broken: %s", err.text);
         return NULL;
     }
     void *copy = malloc(bytes->len + 1);

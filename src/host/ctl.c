@@ -15,10 +15,11 @@
 struct ctl_client {
     struct host *host;
     struct conn *conn;
-    bool events;            /* follows events, of one task if events_id is set */
+    struct waiter *waiters;
+    bool events; /* follows events, of one task if events_id is set */
     char *events_id;
-    bool wait;              /* of a submission: wants the result */
-    bool reloading;         /* waits for the monitor's answer */
+    bool wait;      /* of a submission: wants the result */
+    bool reloading; /* waits for the monitor's answer */
     struct log_reader *log;
     bool log_follow;
     struct ctl_client *prev, *next;
@@ -29,15 +30,21 @@ struct host *ctl_host(struct ctl_client *c)
     return c->host;
 }
 
+void ctl_attach(struct waiter *w)
+{
+    DL_APPEND2(w->ctl->waiters, w, ctl_prev, ctl_next);
+}
+
+void ctl_detach(struct waiter *w)
+{
+    DL_DELETE2(w->ctl->waiters, w, ctl_prev, ctl_next);
+}
+
 static void ctl_free(struct ctl_client *c)
 {
     struct host *h = c->host;
-    for (struct job *j = h->jobs; j; j = j->hh.next) {
-        struct waiter *w, *next;
-        LL_FOREACH_SAFE (j->waiters, w, next)
-            if (w->ctl == c)
-                job_detach(w);
-    }
+    while (c->waiters)
+        job_detach(c->waiters);
     log_reader_free(c->log);
     DL_DELETE(h->clients, c);
     conn_free(c->conn);
@@ -159,7 +166,8 @@ static void ctl_logs(struct ctl_client *c, const struct value *body)
     struct berth_error err = {0};
     log_reader_free(take_ptr(c->log));
     c->log_follow = value_bool(body, "follow", false);
-    c->log = log_reader_new(c->host, value_str(body, "id", ""), (int)value_int(body, "stream", 1),
+    c->log = log_reader_new(c->host, value_str(body, "id", ""),
+                            (int)value_int(body, "stream", 1),
                             (uint64_t)value_int(body, "offset", 0), ctl_log_more, c, &err);
     if (c->log)
         ctl_log_more(c);
@@ -252,7 +260,8 @@ static void ctl_frame(void *arg, int type, const struct value *body, struct aren
         return;
     case FRAME_CTL_EVENTS:
         free(c->events_id);
-        c->events_id = value_str(body, "id", NULL) ? strdup(value_str(body, "id", "")) : NULL;
+        c->events_id =
+            value_str(body, "id", NULL) ? strdup(value_str(body, "id", "")) : NULL;
         c->events = true;
         return;
     case FRAME_CTL_RELOAD:
@@ -262,7 +271,8 @@ static void ctl_frame(void *arg, int type, const struct value *body, struct aren
         ctl_monitor(c, "S\n");
         return;
     default:
-        berth_fail(&err, EPROTO, "frame %d is not known: berth and berthd are of different versions",
+        berth_fail(&err, EPROTO,
+                   "frame %d is not known: berth and berthd are of different versions",
                    type);
         ctl_error(c, &err);
     }

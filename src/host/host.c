@@ -8,7 +8,7 @@
 #include "base/title.h"
 #include "host/host_int.h"
 
-#define PURGE_MS 60000
+#define PURGE_MS 5000
 #define TICK_MS 1000
 
 struct interned {
@@ -100,8 +100,8 @@ static int host_timers(struct host *h, struct berth_error *err)
     h->purge_timer = loop_timer_add(h->loop, PURGE_MS, host_purge, h);
     h->tick = loop_timer_add(h->loop, TICK_MS, host_tick, h);
     h->monitor_io = loop_io_add(h->loop, h->start.monitor_fd, EPOLLIN, host_monitor, h);
-    if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->purge_timer || !h->tick ||
-        !h->monitor_io || !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
+    if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->purge_timer ||
+        !h->tick || !h->monitor_io || !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
         !loop_signal_add(h->loop, SIGINT, host_signal, h) || logs_init(h) < 0 ||
         loop_on_wake(h->loop, services_woken, h) < 0)
         return berth_fail(err, ENOMEM, "cannot set up the event loop");
@@ -162,8 +162,9 @@ _Noreturn void host_main(const struct host_start *start)
         log_err("cannot start: %s", err.text);
         _exit(1);
     }
-    log_info("ready: %zu transports, %zu runtimes, %zu executers", h->config->transport_count,
-             h->config->runtime_count, h->config->executer_count);
+    log_info("ready: %zu transports, %zu runtimes, %zu executers",
+             h->config->transport_count, h->config->runtime_count,
+             h->config->executer_count);
     host_ask_dispatch(h);
     loop_run(h->loop);
     store_close(h->store);

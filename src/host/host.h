@@ -9,13 +9,14 @@
 
 struct host_start {
     const struct config *config;
-    struct priv_drop drop;  /* done by host_main after transports have bound (open), before they start */
-    const int *transport_fds;          /* plugins, opened by the monitor, in the config's order */
+    struct priv_drop
+        drop; /* done by host_main after transports have bound (open), before they start */
+    const int *transport_fds; /* plugins, opened by the monitor, in the config's order */
     const char *const *transport_paths;
-    int monitor_fd;         /* EOF: the monitor died; the host ends */
+    int monitor_fd;             /* EOF: the monitor died; the host ends */
     bool limits_enforceable[4]; /* memory cpus pids kill: as the cgroup base found it */
     const char *cgroup_text;
-    int restarts;           /* how often the monitor has restarted it */
+    int restarts; /* how often the monitor has restarted it */
 };
 /* Runs in a freshly forked child of the monitor. Never returns. */
 _Noreturn void host_main(const struct host_start *start);

@@ -32,15 +32,16 @@ struct log_reader;
 
 /* Somebody who asked for a task and is owed replies: a message of a transport, or berth(1). */
 struct waiter {
-    struct waiter *next;
+    struct waiter *next;                /* in job->waiters */
+    struct waiter *ctl_prev, *ctl_next; /* in the ctl client's list */
     struct job *job;
     struct transport_link *transport; /* NULL: ctl */
     struct ctl_client *ctl;
     uint64_t message;
     int format;
-    bool on_the_line; /* the result is the acknowledgement */
-    bool accepted;    /* ACCEPTED was sent, or is not wanted */
-    bool gone;        /* the caller left: settle only */
+    bool on_the_line;  /* the result is the acknowledgement */
+    bool accepted;     /* ACCEPTED was sent, or is not wanted */
+    bool gone;         /* the caller left: settle only */
     UT_hash_handle hh; /* in transport->waiters, by message */
 };
 
@@ -60,13 +61,13 @@ struct job {
     const char *id;
     enum job_state state;
     int attempt, failures, losses, retries;
-    bool durable;       /* must survive: its sender has been told, or will be */
-    bool stored;        /* its row is in the store */
-    bool cancel;        /* asked for */
+    bool durable; /* must survive: its sender has been told, or will be */
+    bool stored;  /* its row is in the store */
+    bool cancel;  /* asked for */
     bool result_stored, published;
     int publish_pending; /* replies that said BERTH_LATER */
     int verdict;
-    const char *transport; /* interned; "" for ctl */
+    const char *transport;                                   /* interned; "" for ctl */
     int64_t queued_ms, started_ms, finished_ms, deadline_ms; /* Unix time */
     int64_t timeout_ms;
     void *body; /* msgpack of the task; NULL: only in the store */
@@ -79,7 +80,7 @@ struct job {
     bool in_limbo;
     struct waiter *waiters;
     struct loop_timer *deadline, *again; /* again: the store could not write */
-    UT_hash_handle hh; /* in host->jobs, by id */
+    UT_hash_handle hh;                   /* in host->jobs, by id */
 };
 
 /* A connection on RUN_DIR/host.sock: a worker's or a supervisor's, as its hello says. */
@@ -113,9 +114,9 @@ struct transport_link {
     struct loop_timer *backoff;
     struct waiter *waiters; /* by message */
     bool open, started;
-    atomic_bool woken;      /* set by other threads */
-    int64_t polled_ms;      /* monotonic; 0: never said */
-    int failures;           /* of recv, in a row */
+    atomic_bool woken; /* set by other threads */
+    int64_t polled_ms; /* monotonic; 0: never said */
+    int failures;      /* of recv, in a row */
     uint64_t received, refused;
     struct watch *watches;
     int next_watch;
@@ -143,10 +144,10 @@ struct host {
     struct sched *sched;
     struct task_resources capacity;
     const char *const *gpus;
-    struct arena *arena;     /* lives as long as the host */
+    struct arena *arena; /* lives as long as the host */
     struct interned *strings;
     struct job *jobs, *limbo;
-    size_t body_bytes;       /* of all jobs' bodies in memory */
+    size_t body_bytes; /* of all jobs' bodies in memory */
     int64_t next_seq;
     struct runtime_link *runtimes;
     struct transport_link *transports;
@@ -159,29 +160,33 @@ struct host {
     int inotify_fd;
     struct log_reader *readers;
     struct stats stats;
-    pthread_t thread;        /* of the loop */
+    pthread_t thread; /* of the loop */
     bool draining;
-    int64_t started_unix_ms, disk_full_ms; /* last time the store said ENOSPC; 0: not since it worked */
+    int64_t started_unix_ms,
+        disk_full_ms; /* last time the store said ENOSPC; 0: not since it worked */
 };
 
 /* host.c */
-const char *host_intern(struct host *h, const char *s); /* lives as long as the host; NULL if no memory */
+const char *host_intern(struct host *h,
+                        const char *s); /* lives as long as the host; NULL if no memory */
 void host_ask_dispatch(struct host *h);
 
 /* job.c: the life of a task */
 extern const struct value_limits result_limits;
 struct job *job_find(struct host *h, const char *id);
-struct job *job_new(struct host *h, const struct task *t, const struct plan *p, void *take_body,
+struct job *job_new(struct host *h, const struct task *t, const struct plan *p,
+                    void *take_body,
                     size_t body_len); /* state NEW, in host->jobs; NULL if out of memory */
 void job_admit(struct job *j, bool on_the_line); /* stores it and sets it going */
 struct job *job_restore(struct host *h, const struct store_row *row, const struct task *t,
                         const struct plan *p);
 void job_attach(struct job *j, struct waiter *w);
-void job_resume_waiter(struct job *j, struct waiter *w); /* of a task that was known already */
-void job_detach(struct waiter *w);  /* from its job and its transport; frees */
-void job_persist(struct job *j);    /* it must survive after all */
-void job_booked(struct job *j);     /* the scheduler gave it its turn */
-int job_cancel(struct job *j);      /* 0 or -EALREADY */
+void job_resume_waiter(struct job *j,
+                       struct waiter *w); /* of a task that was known already */
+void job_detach(struct waiter *w);        /* from its job and its transport; frees */
+void job_persist(struct job *j);          /* it must survive after all */
+void job_booked(struct job *j);           /* the scheduler gave it its turn */
+int job_cancel(struct job *j);            /* 0 or -EALREADY */
 /* What links and workers tell. */
 void job_hello(struct job *j, struct link *l, const struct value *body);
 void job_started(struct job *j, const struct value *body);
@@ -191,8 +196,9 @@ void job_refused(struct job *j, const struct value *body);
 void job_into_limbo(struct job *j);
 void job_out_of_limbo(struct job *j);
 void job_published(struct job *j, struct waiter *w); /* w's RESULT is out: settle it */
-void job_orphan_published(struct job *j);            /* its result reached the sender's queue */
-int job_body(struct job *j, struct arena *a, const void **ret, size_t *ret_len, struct berth_error *err);
+void job_orphan_published(struct job *j); /* its result reached the sender's queue */
+int job_body(struct job *j, struct arena *a, const void **ret, size_t *ret_len,
+             struct berth_error *err);
 void job_row(const struct job *j, struct store_row *row);
 const char *job_state_name(const struct job *j);
 
@@ -220,35 +226,40 @@ void adopt_limbo(void *host); /* timer: looks at jobs in limbo */
 bool attempt_alive(struct host *h, const char *id, int attempt, bool *ret_exists);
 /* A supervisor of a task that this host does not know: takes it in, or NULL if it is to be confirmed. */
 struct job *adopt_hello(struct host *h, const struct value *body);
-bool adopt_spilled(struct job *j); /* a result left in its directory was taken */
+bool adopt_spilled(struct job *j);      /* a result left in its directory was taken */
 void adopt_spilled_done(struct job *j); /* it is in the store: the file may go */
 /* A task thought to be waiting turns out to have an attempt under way. */
 void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *gpus);
 
 /* transports.c, services.c */
-int transports_load(struct host *h, struct berth_error *err);  /* load and open */
+int transports_load(struct host *h, struct berth_error *err); /* load and open */
 int transports_start(struct host *h, struct berth_error *err);
-void transport_reply(struct waiter *w, int kind, const struct job *j, const struct value *result);
+void transport_reply(struct waiter *w, int kind, const struct job *j,
+                     const struct value *result);
 void transport_settle(struct transport_link *t, uint64_t message, int how);
-void transport_refuse(struct transport_link *t, const struct berth_message *m, const char *id,
-                      const struct berth_error *why);
-void transport_publish_orphan(struct transport_link *t, struct job *j, const struct value *result);
+void transport_refuse(struct transport_link *t, const struct berth_message *m,
+                      const char *id, const struct berth_error *why);
+void transport_publish_orphan(struct transport_link *t, struct job *j,
+                              const struct value *result);
 void transports_drain(struct host *h, bool on);
 void services_woken(void *host); /* another thread called wake */
 void transport_pump_later(struct transport_link *t);
 extern const struct berth_host transport_services;
 
 /* query.c, metrics.c */
-int host_query(struct host *h, const struct berth_query *q, struct buf *out, struct berth_error *err);
+int host_query(struct host *h, const struct berth_query *q, struct buf *out,
+               struct berth_error *err);
 void metrics_write(struct host *h, struct buf *out);
 void histogram_add(struct histogram *hist, int64_t ms);
 bool host_ready(struct host *h, struct arena *a, struct value *reasons);
 
 /* logs.c */
 int logs_init(struct host *h);
-struct log_reader *log_reader_new(struct host *h, const char *id, int stream, uint64_t offset,
-                                  loop_fn *fn, void *arg, struct berth_error *err);
-int log_reader_read(struct log_reader *r, void *buf, size_t len, uint64_t *ret_offset); /* as host->log_read */
+struct log_reader *log_reader_new(struct host *h, const char *id, int stream,
+                                  uint64_t offset, loop_fn *fn, void *arg,
+                                  struct berth_error *err);
+int log_reader_read(struct log_reader *r, void *buf, size_t len,
+                    uint64_t *ret_offset); /* as host->log_read */
 void log_reader_free(struct log_reader *r);
 void logs_job_changed(struct host *h, const char *id);
 
@@ -258,6 +269,8 @@ struct host *ctl_host(struct ctl_client *c);
 void ctl_reply_result(struct waiter *w, const struct value *result);
 void ctl_reply_accepted(struct waiter *w);
 void ctl_refuse(struct waiter *w, const struct berth_error *why);
+void ctl_attach(struct waiter *w); /* so that a client that goes takes its waiters along */
+void ctl_detach(struct waiter *w);
 void ctl_event(struct host *h, const struct job *j, const char *event, const char *message);
 void ctl_tick(struct host *h);
 void ctl_monitor_said(struct host *h, const char *line);

@@ -22,12 +22,14 @@ static int intake_limits(struct intake *in, struct berth_error *err)
     if (h->draining)
         return berth_fail(err, EAGAIN, "the host is draining: it takes no new tasks");
     if (totals.waiting + totals.delayed >= c->max_queued)
-        return berth_fail(err, EAGAIN, "the queue is full (max_queued is %d): try again later",
+        return berth_fail(err, EAGAIN,
+                          "the queue is full (max_queued is %d): try again later",
                           c->max_queued);
     const struct config_tenant *tenant = config_tenant(c, in->task.tenant);
     if (tenant->max_queued &&
         sched_waiting_of_tenant(h->sched, in->task.tenant) >= tenant->max_queued)
-        return berth_fail(err, EAGAIN, "tenant '%s' has %d tasks waiting, its limit: try again later",
+        return berth_fail(err, EAGAIN,
+                          "tenant '%s' has %d tasks waiting, its limit: try again later",
                           in->task.tenant, tenant->max_queued);
     if (h->disk_full_ms && now_ms() - h->disk_full_ms < 1000)
         return berth_fail(err, ENOSPC, "the disk of the state directory is full");
@@ -45,14 +47,16 @@ static int intake_capacity(struct intake *in, struct berth_error *err)
         char asked[16], there[16];
         format_bytes((uint64_t)need->memory_bytes, asked);
         format_bytes((uint64_t)have->memory_bytes, there);
-        return berth_fail(err, EINVAL, "key 'resources.memory': %s asked, this node has %s", asked,
-                          there);
+        return berth_fail(err, EINVAL, "key 'resources.memory': %s asked, this node has %s",
+                          asked, there);
     }
     if (have->pids > 0 && need->pids > have->pids)
-        return berth_fail(err, EINVAL, "key 'resources.pids': %lld asked, this node has %lld",
+        return berth_fail(err, EINVAL,
+                          "key 'resources.pids': %lld asked, this node has %lld",
                           (long long)need->pids, (long long)have->pids);
     if (need->gpus > have->gpus)
-        return berth_fail(err, EINVAL, "key 'resources.gpus': %lld asked, this node has %lld",
+        return berth_fail(err, EINVAL,
+                          "key 'resources.gpus': %lld asked, this node has %lld",
                           (long long)need->gpus, (long long)have->gpus);
     return 0;
 }
@@ -65,10 +69,11 @@ static int intake_require(struct intake *in, struct berth_error *err)
         return 0; /* the worker decides */
     for (const char *const *name = in->plan.require; *name; name++)
         if (!strcmp(value_str(&r->enforce, *name, "no"), "no"))
-            return berth_fail(err, EPERM,
-                              "'%s' is required, and runtime '%s' cannot enforce it here (see berth "
-                              "explain)",
-                              *name, r->block->name);
+            return berth_fail(
+                err, EPERM,
+                "'%s' is required, and runtime '%s' cannot enforce it here (see berth "
+                "explain)",
+                *name, r->block->name);
     return 0;
 }
 
@@ -81,6 +86,11 @@ static int intake_check(struct intake *in, struct berth_error *err)
         rc = intake_require(in, err);
     if (rc == 0 && task_encode(&in->task, &in->body) < 0)
         rc = berth_fail(err, ENOMEM, "out of memory");
+    if (rc == 0 && in->body.len > in->host->config->max_task_bytes)
+        rc = berth_fail(err, E2BIG,
+                        "the task has %zu bytes, host.max_task allows %zu: send large "
+                        "input by file",
+                        in->body.len, in->host->config->max_task_bytes);
     return rc;
 }
 
@@ -106,12 +116,14 @@ static int intake_known(struct intake *in, struct job **ret_job, struct store_ro
         len = row->task_len;
     }
     if (len != in->body.len || memcmp(body, in->body.data, len) != 0)
-        return berth_fail(err, EEXIST, "id '%s' was used for a different task", in->task.id);
+        return berth_fail(err, EEXIST, "id '%s' was used for a different task",
+                          in->task.id);
     in->host->stats.deduplicated++;
     return 1;
 }
 
-static struct job *intake_new(struct intake *in, const char *transport, struct berth_error *err)
+static struct job *intake_new(struct intake *in, const char *transport,
+                              struct berth_error *err)
 {
     int rc = intake_limits(in, err);
     if (rc < 0)
@@ -132,8 +144,8 @@ static int intake_old(struct intake *in, struct waiter *w, const struct store_ro
 {
     struct value result;
     if (row->state != STORE_DONE ||
-        value_from_msgpack(in->arena, row->result, row->result_len,
-                           &result_limits, &result, NULL) < 0)
+        value_from_msgpack(in->arena, row->result, row->result_len, &result_limits, &result,
+                           NULL) < 0)
         return -EIO;
     struct job done = {.host = in->host,
                        .id = row->id,

@@ -6,7 +6,8 @@
  */
 #include "host/job_int.h"
 
-#define BODY_BUDGET (32u << 20) /* bytes of queued tasks kept in memory; more stay in the store */
+#define BODY_BUDGET \
+    (32u << 20) /* bytes of queued tasks kept in memory; more stay in the store */
 #define STORE_AGAIN_MS 1000
 
 /* Results are our own writing: only their size is bounded. */
@@ -98,8 +99,8 @@ void job_free(struct job *j)
     free(j);
 }
 
-struct job *job_new(struct host *h, const struct task *t, const struct plan *p, void *take_body,
-                    size_t body_len)
+struct job *job_new(struct host *h, const struct task *t, const struct plan *p,
+                    void *take_body, size_t body_len)
 {
     struct job *j = calloc(1, sizeof *j);
     char *id = j ? strdup(t->id) : NULL;

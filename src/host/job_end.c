@@ -27,7 +27,8 @@ static void finish_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
     if (rc < 0 && rc != -ENOENT && j->durable) {
-        log_line(BERTH_LOG_ERR, j->id, "cannot store the result, trying again: %s", err->text);
+        log_line(BERTH_LOG_ERR, j->id, "cannot store the result, trying again: %s",
+                 err->text);
         job_store_failed(j, finish_again);
         return;
     }
@@ -36,9 +37,8 @@ static void finish_stored(void *arg, int rc, const struct berth_error *err)
     if (!j->published) {
         struct arena *a = arena_new();
         struct value result = {0};
-        if (a && value_from_msgpack(a, j->result.data, j->result.len,
-                                    &result_limits, &result,
-                                    NULL) == 0)
+        if (a && value_from_msgpack(a, j->result.data, j->result.len, &result_limits,
+                                    &result, NULL) == 0)
             job_publish(j, &result);
         arena_free(a);
     }
@@ -79,7 +79,7 @@ static void job_finish(struct job *j, const struct value *result)
 }
 
 void job_finish_plain(struct job *j, int verdict, int blame, const char *code,
-                             const char *message)
+                      const char *message)
 {
     cleanup_arena struct arena *a = arena_new();
     if (!a)
@@ -132,8 +132,9 @@ static void job_retry(struct job *j, const char *why)
 /* Whether the end of an attempt earns the task another, and whose account that is on. */
 static bool job_may_retry(struct job *j, int verdict, int blame)
 {
-    if (j->cancel || verdict == BERTH_VERDICT_SUCCEEDED || verdict == BERTH_VERDICT_CANCELLED ||
-        verdict == BERTH_VERDICT_REJECTED || blame == BERTH_BLAME_CALLER)
+    if (j->cancel || verdict == BERTH_VERDICT_SUCCEEDED ||
+        verdict == BERTH_VERDICT_CANCELLED || verdict == BERTH_VERDICT_REJECTED ||
+        blame == BERTH_BLAME_CALLER)
         return false;
     if (j->deadline_ms && unix_ms() >= j->deadline_ms)
         return false;

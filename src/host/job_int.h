@@ -8,11 +8,12 @@
 
 void job_free(struct job *j);
 void job_save(struct job *j, bool sync, store_done_fn *done);
-void job_tell(struct job *j, int kind);                           /* enum berth_reply_kind */
-void job_publish(struct job *j, const struct value *result);      /* RESULT to all who wait */
-void job_confirm(struct job *j);                                  /* the supervisor may go */
-void job_close_if_done(struct job *j);                            /* frees it */
+void job_tell(struct job *j, int kind);                      /* enum berth_reply_kind */
+void job_publish(struct job *j, const struct value *result); /* RESULT to all who wait */
+void job_confirm(struct job *j);                             /* the supervisor may go */
+void job_close_if_done(struct job *j);                       /* frees it */
 void job_refuse_waiters(struct job *j, int rc, const struct berth_error *err);
-void job_finish_plain(struct job *j, int verdict, int blame, const char *code, const char *message);
+void job_finish_plain(struct job *j, int verdict, int blame, const char *code,
+                      const char *message);
 
 #endif

@@ -11,6 +11,8 @@ void job_attach(struct job *j, struct waiter *w)
     LL_PREPEND(j->waiters, w);
     if (w->transport)
         HASH_ADD(hh, w->transport->waiters, message, sizeof w->message, w);
+    else
+        ctl_attach(w);
 }
 
 void job_detach(struct waiter *w)
@@ -19,6 +21,8 @@ void job_detach(struct waiter *w)
         LL_DELETE(w->job->waiters, w);
     if (w->transport)
         HASH_DEL(w->transport->waiters, w);
+    else
+        ctl_detach(w);
     free(w);
 }
 
@@ -42,11 +46,12 @@ void job_tell(struct job *j, int kind)
 
 void job_resume_waiter(struct job *j, struct waiter *w)
 {
-    if (j->state == JOB_FINISHING && j->published) { /* it came while the last write is under way */
+    if (j->state == JOB_FINISHING &&
+        j->published) { /* it came while the last write is under way */
         struct arena *a = arena_new();
         struct value result;
-        if (a && value_from_msgpack(a, j->result.data, j->result.len, &result_limits, &result,
-                                    NULL) == 0)
+        if (a && value_from_msgpack(a, j->result.data, j->result.len, &result_limits,
+                                    &result, NULL) == 0)
             job_publish(j, &result);
         arena_free(a);
     } else if (!w->on_the_line && !j->durable) {
@@ -122,9 +127,11 @@ void job_refuse_waiters(struct job *j, int rc, const struct berth_error *err)
 {
     struct waiter *w, *next;
     struct berth_error why = {.code = -rc};
-    snprintf(why.text, sizeof why.text, "not taken: %.230s", err ? err->text : strerror(-rc));
+    snprintf(why.text, sizeof why.text, "not taken: %.230s",
+             err ? err->text : strerror(-rc));
     LL_FOREACH_SAFE (j->waiters, w, next) {
-        struct berth_message m = {.message = w->message, .reply_format = (uint32_t)w->format};
+        struct berth_message m = {.message = w->message,
+                                  .reply_format = (uint32_t)w->format};
         struct transport_link *t = w->transport;
         bool gone = w->gone;
         if (!t) {

@@ -136,7 +136,8 @@ static void worker_hello(struct link *l, const struct value *body)
     l->runtime = r;
     r->link = l;
     r->probed = r->healthy = false;
-    snprintf(r->plugin_version, sizeof r->plugin_version, "%s", value_str(body, "version", ""));
+    snprintf(r->plugin_version, sizeof r->plugin_version, "%s",
+             value_str(body, "version", ""));
     worker_attempts(l, body);
     worker_sweep_others(l);
     loop_timer_set(l->host->limbo_timer, 0);
@@ -209,7 +210,8 @@ static void task_hello(struct link *l, const struct value *body)
         return;
     }
     if (j->state == JOB_QUEUED && attempt > j->attempt)
-        adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), value_get(body, "gpus"));
+        adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1),
+                        value_get(body, "gpus"));
     job_hello(j, l, body);
 }
 
@@ -258,7 +260,10 @@ static void link_closed(void *arg, const struct berth_error *err)
     struct link *l = arg;
     if (err->code)
         log_warn("connection of %s lost: %s",
-                 l->runtime ? l->runtime->block->name : l->job ? l->job->id : "somebody", err->text);
+                 l->runtime ? l->runtime->block->name
+                 : l->job   ? l->job->id
+                            : "somebody",
+                 err->text);
     link_free(l);
 }
 

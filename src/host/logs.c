@@ -16,14 +16,14 @@ struct log_reader {
     struct host *host;
     char *id;
     int stream;
-    uint64_t offset;    /* of the next byte to give */
-    int attempt;        /* that the file is of */
+    uint64_t offset; /* of the next byte to give */
+    int attempt;     /* that the file is of */
     struct output_reader *file;
-    char *tail;         /* of a task that is done */
+    char *tail; /* of a task that is done */
     size_t tail_len;
     uint64_t tail_offset;
     bool done;
-    int watch;          /* inotify */
+    int watch; /* inotify */
     loop_fn *fn;
     void *arg;
     struct log_reader *prev, *next;
@@ -32,7 +32,8 @@ struct log_reader {
 static char *reader_dir(const struct log_reader *r, int attempt)
 {
     char *path;
-    if (asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d", r->host->config->state_dir, r->id, attempt) < 0)
+    if (asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d", r->host->config->state_dir, r->id,
+                 attempt) < 0)
         return NULL;
     return path;
 }
@@ -135,8 +136,9 @@ int log_reader_read(struct log_reader *r, void *buf, size_t len, uint64_t *ret_o
     return r->done ? reader_tail(r, buf, len, ret_offset) : 0;
 }
 
-struct log_reader *log_reader_new(struct host *h, const char *id, int stream, uint64_t offset,
-                                  loop_fn *fn, void *arg, struct berth_error *err)
+struct log_reader *log_reader_new(struct host *h, const char *id, int stream,
+                                  uint64_t offset, loop_fn *fn, void *arg,
+                                  struct berth_error *err)
 {
     struct log_reader *r = calloc(1, sizeof *r);
     if (!r || !(r->id = strdup(id))) {

@@ -28,7 +28,8 @@ static const char *row_state(const struct host *h, const struct store_row *row)
     return j ? job_state_name(j) : names[row->state];
 }
 
-static struct value row_value(struct arena *a, const struct host *h, const struct store_row *row)
+static struct value row_value(struct arena *a, const struct host *h,
+                              const struct store_row *row)
 {
     struct value v = value_new_map(a);
     value_put_str(a, &v, "id", row->id);
@@ -84,8 +85,9 @@ static int state_parse(const char *name, struct berth_error *err)
         if (!strcmp(name, names[i]))
             return i;
     const char *near = nearest_name(name, names);
-    return berth_fail(err, EINVAL, "state '%s' is not one of queued, starting, running, done%s%s",
-                      name, near ? "; did you mean " : "", near ? near : "");
+    return berth_fail(err, EINVAL,
+                      "state '%s' is not one of queued, starting, running, done%s%s", name,
+                      near ? "; did you mean " : "", near ? near : "");
 }
 
 static int ask_tasks(struct question *ask)
@@ -98,7 +100,8 @@ static int ask_tasks(struct question *ask)
     if (f.state < -1)
         return f.state;
     if (q->cursor && *q->cursor && parse_int(q->cursor, &f.before_seq) < 0)
-        return berth_fail(ask->err, EINVAL, "cursor '%s' is not one that this host gave", q->cursor);
+        return berth_fail(ask->err, EINVAL, "cursor '%s' is not one that this host gave",
+                          q->cursor);
     f.limit = l.left + 1;
     int rc = store_list(ask->host->store, &f, list_row, &l, ask->err);
     if (rc < 0)
@@ -143,7 +146,8 @@ static int ask_task(struct question *ask)
         return rc;
     ask->answer = row_value(a, ask->host, &row);
     if (!j && row.result &&
-        value_from_msgpack(a, row.result, row.result_len, &result_limits, &result, NULL) == 0)
+        value_from_msgpack(a, row.result, row.result_len, &result_limits, &result, NULL) ==
+            0)
         value_put(a, &ask->answer, "result", result);
     return 0;
 }
@@ -157,8 +161,8 @@ static int ask_result(struct question *ask)
         return rc;
     if (j || !row.result)
         return berth_fail(ask->err, EAGAIN, "task '%s' is not done yet", ask->q->id);
-    return value_from_msgpack(ask->arena, row.result, row.result_len, &result_limits, &ask->answer,
-                              ask->err);
+    return value_from_msgpack(ask->arena, row.result, row.result_len, &result_limits,
+                              &ask->answer, ask->err);
 }
 
 static int ask_cancel(struct question *ask)
@@ -203,13 +207,23 @@ static struct value resources_value(struct arena *a, const struct task_resources
     return v;
 }
 
-static int executer_plan(struct question *ask, const struct config_executer *x, struct plan *p,
-                         struct berth_error *err)
+static int executer_plan(struct question *ask, const struct config_executer *x,
+                         struct plan *p, struct berth_error *err)
 {
     static const char *const none[] = {NULL};
-    struct task t = {.id = "explain", .executer = x->name, .runtime = "", .image = "", .tenant = "",
-                     .trace = "", .command = none, .args = none, .env = none, .require = none,
-                     .resources = TASK_RESOURCES_UNSET, .retries = -1, .network = TASK_NETWORK_UNSET};
+    struct task t = {.id = "explain",
+                     .executer = x->name,
+                     .runtime = "",
+                     .image = "",
+                     .tenant = "",
+                     .trace = "",
+                     .command = none,
+                     .args = none,
+                     .env = none,
+                     .require = none,
+                     .resources = TASK_RESOURCES_UNSET,
+                     .retries = -1,
+                     .network = TASK_NETWORK_UNSET};
     return plan_make(ask->host->config, &t, ask->arena, p, err);
 }
 
@@ -231,8 +245,10 @@ static int ask_executers(struct question *ask)
             value_put_int(a, &v, "timeout_ms", p.timeout_ms);
         }
         value_put_int(a, &v, "max_running", x->max_running);
-        value_put_int(a, &v, "running", sched_running_of_executer(ask->host->sched, x->name));
-        value_put_int(a, &v, "waiting", sched_waiting_of_executer(ask->host->sched, x->name));
+        value_put_int(a, &v, "running",
+                      sched_running_of_executer(ask->host->sched, x->name));
+        value_put_int(a, &v, "waiting",
+                      sched_waiting_of_executer(ask->host->sched, x->name));
         value_put_bool(a, &v, "healthy", r && r->healthy);
         value_add(a, &list, v);
     }
@@ -264,12 +280,14 @@ static int ask_runtimes(struct question *ask)
     return 0;
 }
 
-static void explain_limit(struct arena *a, struct value *limits, const struct runtime_link *r,
-                          const char *name, struct value asked)
+static void explain_limit(struct arena *a, struct value *limits,
+                          const struct runtime_link *r, const char *name,
+                          struct value asked)
 {
     struct value v = value_new_map(a);
     value_put(a, &v, "asked", asked);
-    value_put_str(a, &v, "enforced", r && r->probed ? value_str(&r->enforce, name, "no") : "unknown");
+    value_put_str(a, &v, "enforced",
+                  r && r->probed ? value_str(&r->enforce, name, "no") : "unknown");
     value_put(a, limits, name, v);
 }
 
@@ -280,12 +298,14 @@ static int ask_explain(struct question *ask)
     const struct config_executer *x = config_executer(ask->host->config, id);
     struct plan p;
     if (!x) {
-        const char **names = arena_alloc(a, (ask->host->config->executer_count + 1) * sizeof *names);
+        const char **names =
+            arena_alloc(a, (ask->host->config->executer_count + 1) * sizeof *names);
         for (size_t i = 0; names && i < ask->host->config->executer_count; i++)
             names[i] = ask->host->config->executers[i].name;
         const char *near = names ? nearest_name(id, names) : NULL;
-        return berth_fail(ask->err, ENOENT, "no executer '%s'%s%s%s", id, near ? "; did you mean '" : "",
-                          near ? near : "", near ? "'?" : "");
+        return berth_fail(ask->err, ENOENT, "no executer '%s'%s%s%s", id,
+                          near ? "; did you mean '" : "", near ? near : "",
+                          near ? "'?" : "");
     }
     int rc = executer_plan(ask, x, &p, ask->err);
     if (rc < 0)
@@ -350,8 +370,8 @@ static int ask_health(struct question *ask)
     return 0;
 }
 
-static void ready_unless(struct arena *a, struct value *reasons, bool bad, const char *format,
-                         const char *name)
+static void ready_unless(struct arena *a, struct value *reasons, bool bad,
+                         const char *format, const char *name)
 {
     if (bad)
         value_add(a, reasons, value_new_str(a, arena_fmt(a, format, name)));
@@ -362,15 +382,18 @@ bool host_ready(struct host *h, struct arena *a, struct value *reasons)
     int64_t now = now_ms();
     *reasons = value_new_array(a);
     ready_unless(a, reasons, h->draining, "draining%s", "");
-    ready_unless(a, reasons, h->disk_full_ms, "the disk of the state directory is full%s", "");
+    ready_unless(a, reasons, h->disk_full_ms, "the disk of the state directory is full%s",
+                 "");
     for (size_t i = 0; i < h->config->runtime_count; i++)
         ready_unless(a, reasons, !h->runtimes[i].healthy, "runtime '%s' is not usable",
                      h->runtimes[i].block->name);
     for (size_t i = 0; i < h->config->transport_count; i++) {
         const struct transport_link *t = &h->transports[i];
-        ready_unless(a, reasons, !t->started, "transport '%s' has not started", t->block->name);
+        ready_unless(a, reasons, !t->started, "transport '%s' has not started",
+                     t->block->name);
         ready_unless(a, reasons, t->polled_ms && now - t->polled_ms > t->block->ready_ms,
-                     "the source of transport '%s' has not answered for too long", t->block->name);
+                     "the source of transport '%s' has not answered for too long",
+                     t->block->name);
     }
     return reasons->count == 0;
 }
@@ -407,13 +430,14 @@ static const struct {
     const char *what;
     int (*fn)(struct question *ask);
 } questions[] = {
-    {"tasks", ask_tasks},         {"task", ask_task},       {"result", ask_result},
-    {"cancel", ask_cancel},       {"executers", ask_executers}, {"runtimes", ask_runtimes},
-    {"explain", ask_explain},     {"stats", ask_stats},     {"health", ask_health},
-    {"ready", ask_ready},         {"drain", ask_drain_on},  {"undrain", ask_drain_off},
+    {"tasks", ask_tasks},     {"task", ask_task},           {"result", ask_result},
+    {"cancel", ask_cancel},   {"executers", ask_executers}, {"runtimes", ask_runtimes},
+    {"explain", ask_explain}, {"stats", ask_stats},         {"health", ask_health},
+    {"ready", ask_ready},     {"drain", ask_drain_on},      {"undrain", ask_drain_off},
 };
 
-int host_query(struct host *h, const struct berth_query *q, struct buf *out, struct berth_error *err)
+int host_query(struct host *h, const struct berth_query *q, struct buf *out,
+               struct berth_error *err)
 {
     cleanup_arena struct arena *a = arena_new();
     struct question ask = {.host = h, .q = q, .arena = a, .err = err};
@@ -430,8 +454,9 @@ int host_query(struct host *h, const struct berth_query *q, struct buf *out, str
         int rc = questions[i].fn(&ask);
         if (rc < 0 && strcmp(q->what, "ready") != 0)
             return rc;
-        int written = q->format == BERTH_FORMAT_JSON ? value_to_json(&ask.answer, out, false)
-                                                     : value_to_msgpack(&ask.answer, out);
+        int written = q->format == BERTH_FORMAT_JSON
+                          ? value_to_json(&ask.answer, out, false)
+                          : value_to_msgpack(&ask.answer, out);
         return written < 0 ? berth_fail(err, ENOMEM, "out of memory") : rc;
     }
     return berth_fail(err, EINVAL, "no question '%s'", q->what);

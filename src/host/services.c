@@ -21,8 +21,8 @@ static void service_log(struct berth_ctx *ctx, int level, const char *format, ..
     va_end(ap);
 }
 
-static int service_fail(struct berth_ctx *ctx, struct berth_error *err, int code, const char *format,
-                        ...)
+static int service_fail(struct berth_ctx *ctx, struct berth_error *err, int code,
+                        const char *format, ...)
 {
     va_list ap;
     (void)ctx;
@@ -120,7 +120,8 @@ static void watch_log_more(void *arg)
         w->timer_fn(&w->transport->ctx, w->arg);
 }
 
-static int service_watch_fd(struct berth_ctx *ctx, int fd, uint32_t events, berth_fd_fn *fn, void *arg)
+static int service_watch_fd(struct berth_ctx *ctx, int fd, uint32_t events, berth_fd_fn *fn,
+                            void *arg)
 {
     struct watch *w = watch_new(ctx, arg);
     if (!w)
@@ -134,7 +135,8 @@ static int service_watch_fd(struct berth_ctx *ctx, int fd, uint32_t events, bert
     return -ENOMEM;
 }
 
-static int service_watch_timer(struct berth_ctx *ctx, int64_t delay_ms, berth_timer_fn *fn, void *arg)
+static int service_watch_timer(struct berth_ctx *ctx, int64_t delay_ms, berth_timer_fn *fn,
+                               void *arg)
 {
     struct watch *w = watch_new(ctx, arg);
     if (!w)
@@ -182,7 +184,8 @@ static struct waiter *waiter_find(struct berth_ctx *ctx, uint64_t message)
     return w;
 }
 
-static void service_replied(struct berth_ctx *ctx, uint64_t ticket, const struct berth_error *err)
+static void service_replied(struct berth_ctx *ctx, uint64_t ticket,
+                            const struct berth_error *err)
 {
     transport_replied(link_of(ctx), ticket, err);
 }
@@ -205,8 +208,8 @@ static void service_persist(struct berth_ctx *ctx, uint64_t message)
         job_persist(w->job);
 }
 
-static int service_query(struct berth_ctx *ctx, const struct berth_query *query, berth_write_fn *write,
-                         void *arg, struct berth_error *err)
+static int service_query(struct berth_ctx *ctx, const struct berth_query *query,
+                         berth_write_fn *write, void *arg, struct berth_error *err)
 {
     cleanup_buf struct buf out = BUF_INIT;
     int rc = host_query(link_of(ctx)->host, query, &out, err);
@@ -216,15 +219,17 @@ static int service_query(struct berth_ctx *ctx, const struct berth_query *query,
     return written < 0 ? written : rc;
 }
 
-static int service_log_open(struct berth_ctx *ctx, const char *task_id, int stream, uint64_t offset,
-                            berth_timer_fn *fn, void *arg, struct berth_error *err)
+static int service_log_open(struct berth_ctx *ctx, const char *task_id, int stream,
+                            uint64_t offset, berth_timer_fn *fn, void *arg,
+                            struct berth_error *err)
 {
     struct watch *w = watch_new(ctx, arg);
     if (!w)
         return berth_fail(err, ENOMEM, "out of memory");
     w->timer_fn = fn;
     struct berth_error why = {0};
-    w->reader = log_reader_new(link_of(ctx)->host, task_id, stream, offset, watch_log_more, w, &why);
+    w->reader = log_reader_new(link_of(ctx)->host, task_id, stream, offset, watch_log_more,
+                               w, &why);
     if (w->reader)
         return w->id;
     watch_free(w);

@@ -66,12 +66,16 @@ static void transport_ready(void *arg, uint32_t events)
 
 /* ---- replying ---- */
 
-static struct ticket *ticket_new(struct transport_link *t, struct waiter *w, uint64_t message, int how)
+static struct ticket *ticket_new(struct transport_link *t, struct waiter *w,
+                                 uint64_t message, int how)
 {
     struct ticket *k = calloc(1, sizeof *k);
     if (!k)
         return NULL;
-    *k = (struct ticket){.number = ++t->next_ticket, .waiter = w, .message = message, .how = how,
+    *k = (struct ticket){.number = ++t->next_ticket,
+                         .waiter = w,
+                         .message = message,
+                         .how = how,
                          .transport = t};
     HASH_ADD(hh, t->tickets, number, sizeof k->number, k);
     return k;
@@ -127,8 +131,8 @@ static void ticket_send(void *arg)
         return;
     if (rc < 0 && k->kind == BERTH_REPLY_RESULT &&
         (t->plugin->transport.flags & BERTH_TRANSPORT_DURABLE)) {
-        log_line(BERTH_LOG_WARN, k->task_id, "its result could not be published, trying again: %s",
-                 err.text);
+        log_line(BERTH_LOG_WARN, k->task_id,
+                 "its result could not be published, trying again: %s", err.text);
         k->again = loop_timer_add(t->host->loop, 1000, ticket_send, k);
         return;
     }
@@ -137,7 +141,8 @@ static void ticket_send(void *arg)
 
 static int reply_encode(const struct value *v, int format, struct buf *out)
 {
-    return format == BERTH_FORMAT_JSON ? value_to_json(v, out, false) : value_to_msgpack(v, out);
+    return format == BERTH_FORMAT_JSON ? value_to_json(v, out, false)
+                                       : value_to_msgpack(v, out);
 }
 
 static struct ticket *ticket_make(struct transport_link *t, int kind, struct waiter *w,
@@ -165,13 +170,17 @@ static struct value state_body(struct arena *a, const struct job *j)
     return body;
 }
 
-void transport_reply(struct waiter *w, int kind, const struct job *j, const struct value *result)
+void transport_reply(struct waiter *w, int kind, const struct job *j,
+                     const struct value *result)
 {
     cleanup_arena struct arena *a = arena_new();
     struct value body = result ? *result : a ? state_body(a, j) : (struct value){0};
-    struct ticket *k = ticket_make(w->transport, kind, w, w->message, w->format, j->id, &body);
+    struct ticket *k =
+        ticket_make(w->transport, kind, w, w->message, w->format, j->id, &body);
     if (!k) {
         log_line(BERTH_LOG_ERR, j->id, "no memory for a reply");
+        if (kind == BERTH_REPLY_RESULT && w->job)
+            job_published(w->job, w);
         return;
     }
     k->attempt = (uint32_t)j->attempt;
@@ -179,11 +188,13 @@ void transport_reply(struct waiter *w, int kind, const struct job *j, const stru
     ticket_send(k);
 }
 
-void transport_publish_orphan(struct transport_link *t, struct job *j, const struct value *result)
+void transport_publish_orphan(struct transport_link *t, struct job *j,
+                              const struct value *result)
 {
     if (!(t->plugin->transport.flags & BERTH_TRANSPORT_DURABLE))
         return;
-    struct ticket *k = ticket_make(t, BERTH_REPLY_RESULT, NULL, 0, BERTH_FORMAT_MSGPACK, j->id, result);
+    struct ticket *k =
+        ticket_make(t, BERTH_REPLY_RESULT, NULL, 0, BERTH_FORMAT_MSGPACK, j->id, result);
     if (!k)
         return;
     k->attempt = (uint32_t)j->attempt;
@@ -193,18 +204,19 @@ void transport_publish_orphan(struct transport_link *t, struct job *j, const str
     ticket_send(k);
 }
 
-void transport_refuse(struct transport_link *t, const struct berth_message *m, const char *id,
-                      const struct berth_error *why)
+void transport_refuse(struct transport_link *t, const struct berth_message *m,
+                      const char *id, const struct berth_error *why)
 {
     cleanup_arena struct arena *a = arena_new();
-    struct job nobody = {.host = t->host, .id = id, .item = {.executer = "", .runtime = ""}};
+    struct job nobody = {
+        .host = t->host, .id = id, .item = {.executer = "", .runtime = ""}};
     nobody.queued_ms = unix_ms();
     if (!a)
         return;
     struct value body = result_make(a, &nobody, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER,
                                     strerrorname_np(why->code), why->text);
-    struct ticket *k =
-        ticket_make(t, BERTH_REPLY_RESULT, NULL, m->message, (int)m->reply_format, id, &body);
+    struct ticket *k = ticket_make(t, BERTH_REPLY_RESULT, NULL, m->message,
+                                   (int)m->reply_format, id, &body);
     if (!k) {
         transport_settle(t, m->message, BERTH_SETTLE_DROP);
         return;
@@ -216,7 +228,8 @@ void transport_refuse(struct transport_link *t, const struct berth_message *m, c
     ticket_send(k);
 }
 
-void transport_replied(struct transport_link *t, uint64_t number, const struct berth_error *err)
+void transport_replied(struct transport_link *t, uint64_t number,
+                       const struct berth_error *err)
 {
     struct ticket *k;
     HASH_FIND(hh, t->tickets, &number, sizeof number, k);
@@ -239,13 +252,16 @@ void transport_settle(struct transport_link *t, uint64_t message, int how)
 
 /* ---- start and end ---- */
 
-static int transport_load(struct host *h, struct transport_link *t, size_t i, struct berth_error *err)
+static int transport_load(struct host *h, struct transport_link *t, size_t i,
+                          struct berth_error *err)
 {
-    int rc = plugin_load(h->start.transport_fds[i], h->start.transport_paths[i], &t->plugin, err);
+    int rc = plugin_load(h->start.transport_fds[i], h->start.transport_paths[i], &t->plugin,
+                         err);
     if (rc < 0)
         return rc;
     if (!t->plugin->desc.transport)
-        return berth_fail(err, EINVAL, "plugin '%s' is a runtime: it belongs under runtimes",
+        return berth_fail(err, EINVAL,
+                          "plugin '%s' is a runtime: it belongs under runtimes",
                           t->block->plugin);
     char owner[128];
     snprintf(owner, sizeof owner, "transport '%s'", t->block->name);

@@ -35,6 +35,7 @@ struct watch { /* what a transport asked of the loop */
     UT_hash_handle hh;
 };
 
-void transport_replied(struct transport_link *t, uint64_t ticket, const struct berth_error *err);
+void transport_replied(struct transport_link *t, uint64_t ticket,
+                       const struct berth_error *err);
 
 #endif

@@ -52,7 +52,8 @@ static _Noreturn void check_child(const struct monitor *m, const char *path, int
     size_t n = v.rc == 0 ? c->runtime_count : 0;
     capset *wants = calloc(n + 1, sizeof *wants);
     if (v.rc == 0)
-        v.rc = wants ? check_wants(c, wants, &v.err) : berth_fail(&v.err, ENOMEM, "out of memory");
+        v.rc = wants ? check_wants(c, wants, &v.err)
+                     : berth_fail(&v.err, ENOMEM, "out of memory");
     bool told = write(fd, &v, sizeof v) == sizeof v;
     if (told && v.rc == 0)
         told = write(fd, wants, n * sizeof *wants) == (ssize_t)(n * sizeof *wants);
@@ -77,7 +78,8 @@ static size_t check_read(int fd, void *buf, size_t len)
     return have;
 }
 
-int monitor_check(const struct monitor *m, const char *path, capset *ret_wants, struct berth_error *err)
+int monitor_check(const struct monitor *m, const char *path, capset *ret_wants,
+                  struct berth_error *err)
 {
     int fds[2];
     struct verdict_frame v = {0};

@@ -24,8 +24,8 @@
 #include "monitor/monitor_int.h"
 #include "worker/worker.h"
 
-#define STOP_MS 5000        /* host and workers may take so long to end */
-#define STEADY_MS 10000     /* a role that lived so long is restarted at once */
+#define STOP_MS 5000    /* host and workers may take so long to end */
+#define STEADY_MS 10000 /* a role that lived so long is restarted at once */
 #define BACKOFF_MAX_MS 1000
 
 static void role_start(struct role *r);
@@ -281,7 +281,8 @@ int monitor_main(const struct config *config, char **argv)
         log_err("cannot start: %s", err.text);
         return 1;
     }
-    log_info("berthd %s with config %s, state in %s", PACKAGE_VERSION, config->path, config->state_dir);
+    log_info("berthd %s with config %s, state in %s", PACKAGE_VERSION, config->path,
+             config->state_dir);
     loop_run(m.loop);
     monitor_end_roles(&m);
     if (m.reloading)

@@ -44,7 +44,8 @@ struct monitor {
 
 /* check.c: loads config and plugins in a process that is thrown away. *ret_wants (may be NULL) gets one capset per
  * runtime of c: what its plugin needs. path NULL: checks c itself. */
-int monitor_check(const struct monitor *m, const char *path, capset *ret_wants, struct berth_error *err);
+int monitor_check(const struct monitor *m, const char *path, capset *ret_wants,
+                  struct berth_error *err);
 
 /* setup.c: directories, lock, plugins' files, grants: all that needs privileges. */
 int monitor_set_up(struct monitor *m, struct berth_error *err);

@@ -27,13 +27,17 @@ static int setup_user(struct monitor *m, struct berth_error *err)
     if (c->user || priv_lookup("berth", NULL, &m->uid, &m->gid, NULL) < 0) {
         char number[16];
         snprintf(number, sizeof number, "%u", c->uid_base + c->uid_count);
-        return priv_lookup(c->user ? c->user : number, c->group ? c->group : c->user ? NULL : number,
+        return priv_lookup(c->user ? c->user : number,
+                           c->group  ? c->group
+                           : c->user ? NULL
+                                     : number,
                            &m->uid, &m->gid, err);
     }
     return c->group ? priv_lookup_group(c->group, &m->gid, err) : 0;
 }
 
-static int setup_dir(const struct monitor *m, const char *path, mode_t mode, struct berth_error *err)
+static int setup_dir(const struct monitor *m, const char *path, mode_t mode,
+                     struct berth_error *err)
 {
     struct stat st;
     int rc = make_dirs(path, 0755);
@@ -42,7 +46,8 @@ static int setup_dir(const struct monitor *m, const char *path, mode_t mode, str
     if (stat(path, &st) < 0)
         return berth_fail_errno(err, errno, "cannot look at directory '%s'", path);
     if (st.st_uid != m->uid && chown(path, m->uid, m->gid) < 0)
-        return berth_fail_errno(err, errno, "cannot give directory '%s' to uid %u", path, m->uid);
+        return berth_fail_errno(err, errno, "cannot give directory '%s' to uid %u", path,
+                                m->uid);
     if ((st.st_mode & 07777) != mode && chmod(path, mode) < 0 && st.st_uid != m->uid)
         return berth_fail_errno(err, errno, "cannot set the mode of directory '%s'", path);
     return 0;
@@ -80,7 +85,8 @@ static int setup_lock(struct monitor *m, struct berth_error *err)
     if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         ssize_t n = read(m->lock_fd, pid, sizeof pid - 1);
         pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
-        return berth_fail(err, EBUSY, "berthd already runs with state directory '%s' (pid %s)",
+        return berth_fail(err, EBUSY,
+                          "berthd already runs with state directory '%s' (pid %s)",
                           m->config->state_dir, pid);
     }
     int len = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
@@ -93,7 +99,8 @@ static int setup_lock(struct monitor *m, struct berth_error *err)
  * Grants. What the operator wrote is given, or it is an error. Where nothing is written, a plugin of the installed
  * directory gets what it wants as far as we have it; a third party's gets nothing.
  */
-static int setup_grant(struct monitor *m, struct role *r, capset wants, struct berth_error *err)
+static int setup_grant(struct monitor *m, struct role *r, capset wants,
+                       struct berth_error *err)
 {
     capset have = capset_permitted();
     char names[256];
@@ -106,7 +113,8 @@ static int setup_grant(struct monitor *m, struct role *r, capset wants, struct b
         r->grants = shipped ? wants & have : 0;
         if (wants & ~r->grants) {
             capset_format(wants & ~r->grants, names, sizeof names);
-            log_line(BERTH_LOG_WARN, r->block->name, "runs without capabilities it asks for: %s", names);
+            log_line(BERTH_LOG_WARN, r->block->name,
+                     "runs without capabilities it asks for: %s", names);
         }
         return 0;
     }
@@ -116,10 +124,11 @@ static int setup_grant(struct monitor *m, struct role *r, capset wants, struct b
     if (!(r->grants & ~have))
         return 0;
     capset_format(r->grants & ~have, names, sizeof names);
-    return berth_fail(err, EPERM,
-                      "runtime '%s': berthd does not have the capabilities to grant: %s (a reload cannot "
-                      "add any: restart berthd)",
-                      r->block->name, names);
+    return berth_fail(
+        err, EPERM,
+        "runtime '%s': berthd does not have the capabilities to grant: %s (a reload cannot "
+        "add any: restart berthd)",
+        r->block->name, names);
 }
 
 static int setup_groups(struct role *r, const char *const *names, struct berth_error *err)
@@ -150,7 +159,8 @@ static int setup_role(struct monitor *m, size_t i, capset wants, struct berth_er
 {
     struct role *r = &m->roles[i + 1];
     r->block = &m->config->runtimes[i];
-    r->plugin_fd = plugin_find(m->config->plugin_path, r->block->plugin, &r->plugin_path, err);
+    r->plugin_fd =
+        plugin_find(m->config->plugin_path, r->block->plugin, &r->plugin_path, err);
     if (r->plugin_fd < 0)
         return berth_wrap(err, "runtime '%s'", r->block->name);
     int rc = setup_grant(m, r, wants, err);
@@ -169,7 +179,8 @@ static int setup_transports(struct monitor *m, struct berth_error *err)
         return berth_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         char *path = NULL;
-        int fd = plugin_find(m->config->plugin_path, m->config->transports[i].plugin, &path, err);
+        int fd = plugin_find(m->config->plugin_path, m->config->transports[i].plugin, &path,
+                             err);
         if (fd < 0)
             return berth_wrap(err, "transport '%s'", m->config->transports[i].name);
         m->transport_fds[i] = fd;
@@ -210,7 +221,8 @@ static int setup_cgroups(struct monitor *m, struct berth_error *err)
     for (const char *s = m->config->state_dir; *s; s++)
         hash = (hash ^ (unsigned char)*s) * 16777619u;
     snprintf(key, sizeof key, "berth-%08x", hash);
-    m->cgroups = cgroup_base_new(key, m->is_root ? m->uid : (uid_t)-1, m->is_root ? m->gid : (gid_t)-1);
+    m->cgroups = cgroup_base_new(key, m->is_root ? m->uid : (uid_t)-1,
+                                 m->is_root ? m->gid : (gid_t)-1);
     if (!m->cgroups)
         return berth_fail(err, ENOMEM, "out of memory");
     if (*cgroup_base_text(m->cgroups))

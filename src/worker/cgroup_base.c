@@ -143,7 +143,7 @@ static void say_missing(struct cgroup_base *b, const char *why)
 
 static void dir_name(const char *key, char out[200])
 {
-    int n = snprintf(out, 200, "berth-%.190s", key);
+    int n = snprintf(out, 200, "%s%.190s", strncmp(key, "berth-", 6) ? "berth-" : "", key);
     for (int i = 0; i < n && i < 199; i++)
         if (out[i] == '/' || out[i] == '\n')
             out[i] = '_';

@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* A /dev with little in it. Nodes are bind mounts: mknod needs a capability that nobody here has. */
+/*
+ * A /dev with little in it. Nodes are bind mounts: mknod needs a capability that nobody here has. The
+ * working directory stays in the node's own /dev below the new one, so that a relative path still
+ * leads to the nodes; that is half the price of holding each of them by a descriptor.
+ */
 #include <errno.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/sandbox_int.h"
 
+#define DEV "/dev/"
+
 static const char *const standard[] = {"/dev/null",   "/dev/zero",    "/dev/full",
                                        "/dev/random", "/dev/urandom", "/dev/tty"};
-#define STANDARD ((int)(sizeof standard / sizeof *standard))
 
-static const char *device(const struct spawn_plan *plan, int i)
+/* path begins with DEV: plan_fill has looked. */
+static void show(const struct spawn_plan *plan, const char *path, bool optional)
 {
-    return i < STANDARD ? standard[i] : plan->req->devices[i - STANDARD];
+    sandbox_make_point(path, false);
+    int r = sandbox_or_errno(mount(path + sizeof DEV - 1, path, NULL, MS_BIND, NULL));
+    child_check(plan, r == -ENOENT && optional ? 0 : r, "show device", path);
 }
 
 static void links(void)
@@ -29,19 +39,14 @@ static void links(void)
 
 void sandbox_devices(const struct spawn_plan *plan)
 {
-    int tree[SPAWN_DEVICES], count = STANDARD + list_count(plan->req->devices);
-    for (int i = 0; i < count; i++) {
-        tree[i] = sandbox_hold(device(plan, i));
-        child_check(plan, tree[i] == -ENOENT && i < STANDARD ? 0 : tree[i], "keep", device(plan, i));
-    }
+    child_check(plan, sandbox_or_errno(chdir("/dev")), "change directory to", "/dev");
     child_check(plan, sandbox_tmpfs("/dev", "mode=0755,size=64k,nr_inodes=128"), "mount tmpfs on", "/dev");
-    for (int i = 0; i < count; i++) {
-        if (tree[i] < 0)
-            continue;
-        sandbox_make_point(device(plan, i), false);
-        child_check(plan, sandbox_put(tree[i], device(plan, i)), "put", device(plan, i));
-    }
+    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
+        show(plan, standard[i], true);
+    for (int i = 0; i < list_count(plan->req->devices); i++)
+        show(plan, plan->req->devices[i], false);
     links();
     mkdir("/dev/shm", 0755);
     chmod("/dev/shm", 01777);
+    child_check(plan, sandbox_or_errno(chdir("/")), "change directory to", "/");
 }

@@ -14,7 +14,6 @@
 #include "worker/spawn.h"
 
 #define SPAWN_BINDS 16   /* bind_rw paths at most */
-#define SPAWN_DEVICES 32 /* device nodes at most, the standard ones counted */
 
 struct spawn_plan {
     const struct spawn_request *req;

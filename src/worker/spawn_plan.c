@@ -31,8 +31,9 @@ static int check_request(const struct spawn_request *r, struct berth_error *err)
         return berth_fail(err, EINVAL, "no system call filter given");
     if (list_count(r->bind_rw) > SPAWN_BINDS)
         return berth_fail(err, E2BIG, "more than %d paths to keep writable", SPAWN_BINDS);
-    if (list_count(r->devices) > SPAWN_DEVICES - 8)
-        return berth_fail(err, E2BIG, "more than %d devices", SPAWN_DEVICES - 8);
+    for (const char *const *d = r->devices; d && *d; d++)
+        if (strncmp(*d, "/dev/", 5) || strstr(*d, ".."))
+            return berth_fail(err, EINVAL, "device '%s' is not a path below /dev", *d);
     return 0;
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The berth authors
 # What the end-to-end tests share: a config to start from, and ways to look at a running daemon.
-# shellcheck disable=SC2154 # T is set by lib.sh
+# shellcheck disable=SC2154,SC2034 # T is set by lib.sh; variables for the tests
 
 port=$(free_port)
 url=http://127.0.0.1:$port

@@ -111,7 +111,7 @@ is "$(pgrep -f 'sleep 600' -u "$(id -u)" | wc -l)" 0 "and its daemons with it"
 result=$(berth submit -e bare --wait --json -- 'exec sleep 600' --timeout 200ms </dev/null 2>&1) || true
 result=$(berth submit -e bare --wait --json --timeout 300ms -- '(setsid sleep 612 &) ; sleep 600' </dev/null)
 is "$(get .verdict)" timeout "without any namespace: timed out"
-ok '! pgrep -f "sleep 612"' "without any namespace: what it left behind is gone too" 
+ok '! pgrep -f "sleep 612"' "without any namespace: what it left behind is gone too"
 
 # ---- isolation ----
 result=$(run 'touch /etc/berth-was-here 2>&1; echo rc $?')

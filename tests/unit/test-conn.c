@@ -205,7 +205,7 @@ static void test_byte_by_byte(void)
     }
     is_int(wrong, 0, "a frame is there with its last byte, not before");
     ok(e.sum == 9 && e.type == 9, "all three");
-    write(fd, frame, 11);
+    is_int(write(fd, frame, 11), 11, "a part of a frame is sent");
     settle();
     close(fd);
     loop_run(loop);

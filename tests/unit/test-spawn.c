@@ -51,7 +51,9 @@ static void test_arguments(void)
     refuses(&req, "writable");
     req.bind_rw = NULL;
     req.devices = many;
-    refuses(&req, "devices");
+    refuses(&req, "device '/tmp' is not");
+    many[0] = "/dev/../etc/passwd";
+    refuses(&req, "device '/dev/../etc");
     req.devices = NULL;
     static const char *const bad[] = {"x", "1-", "-1", "3-1", "1,,2", "1,", "99999", "", "0 1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

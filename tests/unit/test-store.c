@@ -86,9 +86,6 @@ static void test_row(void)
     struct store *s = open_in(dir);
     struct arena *a cleanup_arena = arena_new();
     struct store_row row = row_of(7, "a"), got = {0};
-    const void *task;
-    size_t len;
-    struct stat st;
     row.priority = -5;
     row.not_before_ms = INT64_MAX;
     is_int(insert_now(s, &row), 0, "insert");
@@ -135,6 +132,20 @@ static void test_row(void)
     is_int(store_get(s, "a", a, &got, NULL), 0, "get a third time");
     ok(got.result != NULL, "keeps the result");
 
+    store_close(s);
+    remove_dir(dir);
+}
+
+static void test_large(void)
+{
+    char dir[128];
+    new_dir(dir);
+    struct store *s = open_in(dir);
+    struct arena *a cleanup_arena = arena_new();
+    struct store_row row;
+    const void *task;
+    size_t len;
+    struct stat st;
     size_t big_len = 9 << 20;
     char *big cleanup_free = calloc(1, big_len);
     big[big_len - 1] = 1;
@@ -432,6 +443,7 @@ int main(void)
         return 1;
     test_arguments();
     test_row();
+    test_large();
     test_duplicates();
     test_group_commit();
     test_reads();
