@@ -17,7 +17,8 @@
 static bool is_group_name(const char *name)
 {
     size_t n = name ? strlen(name) : 0;
-    return n > 0 && n <= NAME_MAX && name[0] != '.' && !strchr(name, '/') && !strchr(name, '\n');
+    return n > 0 && n <= NAME_MAX && name[0] != '.' && !strchr(name, '/') &&
+           !strchr(name, '\n');
 }
 
 static bool is_needed(const struct cgroup_hier *h, const struct cgroup_limits *lim)
@@ -50,7 +51,8 @@ static struct cgroup *group_new(const struct cgroup_base *b, const char *name)
     return g;
 }
 
-/* A group of that name was left by a crash: an empty one is replaced, which also clears its counts. */
+/* A group of that name was left by a crash: an empty one is replaced, which also clears
+ * its counts. */
 static int make_dir(int parent, const char *name)
 {
     if (mkdirat(parent, name, 0755) == 0)
@@ -84,7 +86,8 @@ int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_lim
     if (!b || !lim || !ret)
         return berth_fail(err, EINVAL, "cgroup: no base or limits given");
     if (!is_group_name(name))
-        return berth_fail(err, EINVAL, "cgroup: '%s' is no name of a group", name ? name : "");
+        return berth_fail(err, EINVAL, "cgroup: '%s' is no name of a group",
+                          name ? name : "");
     struct cgroup *g = group_new(b, name);
     if (!g)
         return berth_fail(err, ENOMEM, "cgroup: out of memory");
@@ -129,7 +132,8 @@ static bool listed_before(const struct cgroup_base *b, unsigned i, const char *n
     return false;
 }
 
-int cgroup_each(struct cgroup_base *b, void (*found)(void *arg, const char *name), void *arg)
+int cgroup_each(struct cgroup_base *b, void (*found)(void *arg, const char *name),
+                void *arg)
 {
     if (!b || !found)
         return -EINVAL;
@@ -143,7 +147,8 @@ int cgroup_each(struct cgroup_base *b, void (*found)(void *arg, const char *name
             return r;
         }
         for (struct dirent *e; (e = readdir(d));)
-            if (e->d_type == DT_DIR && e->d_name[0] != '.' && !listed_before(b, i, e->d_name))
+            if (e->d_type == DT_DIR && e->d_name[0] != '.' &&
+                !listed_before(b, i, e->d_name))
                 found(arg, e->d_name);
         closedir(d);
     }
@@ -162,8 +167,9 @@ void cgroup_close(struct cgroup *g)
 }
 
 /*
- * v1: "0" in tasks moves just the calling thread, for which the kernel does not take the lock that
- * holds up every fork and exit of the machine (cgroup.procs does, at twice the cost).
+ * v1: "0" in tasks moves just the calling thread, for which the kernel does not take the
+ * lock that holds up every fork and exit of the machine (cgroup.procs does, at twice the
+ * cost).
  */
 static int join(const struct cgroup *g, bool v1_only)
 {

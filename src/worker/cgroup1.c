@@ -25,7 +25,8 @@ int cgroup1_add(struct cgroup_base *b, const struct cgroup_place *place, unsigne
         snprintf(why, WHY_SIZE, "cannot make '%.100s': %s", path, strerror(code));
         return -code;
     }
-    /* Groups made inside by uid are uid's own, with their files: the directory is all it needs. */
+    /* Groups made inside by uid are uid's own, with their files: the directory is all it
+     * needs. */
     if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(path, uid, gid) < 0) {
         int code = errno;
         snprintf(why, WHY_SIZE, "cannot give away '%.100s': %s", path, strerror(code));
@@ -39,7 +40,8 @@ int cgroup1_add(struct cgroup_base *b, const struct cgroup_place *place, unsigne
     return cgroup_base_add(b, place, sub, use, false);
 }
 
-static int limit_failed(struct berth_error *err, int code, const char *file, const char *value)
+static int limit_failed(struct berth_error *err, int code, const char *file,
+                        const char *value)
 {
     return berth_fail_errno(err, -code, "cgroup: cannot write '%s' to %s", value, file);
 }
@@ -62,11 +64,13 @@ static int limit_cpu(int dir, double cpus, struct berth_error *err)
     char value[32];
     double quota = cpus * PERIOD_US;
     snprintf(value, sizeof value, "%lld", quota < 1000 ? 1000 : (long long)quota);
-    int r = cgroup_write(dir, "cpu.cfs_quota_us", value); /* the period is 100 ms by default */
+    int r =
+        cgroup_write(dir, "cpu.cfs_quota_us", value); /* the period is 100 ms by default */
     return r < 0 ? limit_failed(err, r, "cpu.cfs_quota_us", value) : 0;
 }
 
-int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct berth_error *err)
+int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim,
+                  struct berth_error *err)
 {
     int r = 0;
     if (use & CG_MEMORY && lim->memory_bytes)

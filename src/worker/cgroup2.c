@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Version 2: one hierarchy. A group with controllers for its children may hold no process itself, so
- * below the group that berthd was started in stands
+ * Version 2: one hierarchy. A group with controllers for its children may hold no
+ * process itself, so below the group that berthd was started in stands
  *
- *   KEY/          controllers on; its cgroup.procs is writable to the workers, because moving a
- *                 process needs that of the nearest common ancestor
+ *   KEY/          controllers on; its cgroup.procs is writable to the workers, because
+ *                 moving a process needs that of the nearest common ancestor
  *     daemon/     berthd
  *     tasks/      controllers on; one child per attempt
  *
- * The group around KEY has to be emptied too. In a delegated unit only berthd is in it. At the root
- * of a cgroup namespace (a container) root moves everybody into KEY/daemon, as is customary there.
+ * The group around KEY has to be emptied too. In a delegated unit only berthd is in it.
+ * At the root of a cgroup namespace (a container) root moves everybody into KEY/daemon,
+ * as is customary there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,8 @@
 static const struct {
     unsigned use;
     const char *name, *enable;
-} controllers[] = {{CG_MEMORY, "memory", "+memory"}, {CG_CPU, "cpu", "+cpu"}, {CG_PIDS, "pids", "+pids"}};
+} controllers[] = {
+    {CG_MEMORY, "memory", "+memory"}, {CG_CPU, "cpu", "+cpu"}, {CG_PIDS, "pids", "+pids"}};
 
 /* Is word one of those, separated by blanks, in list? */
 static bool has_word(const char *list, const char *word)
@@ -51,7 +53,8 @@ static unsigned listed(int dir, const char *file)
     return use;
 }
 
-/* One by one: a kernel without one of them refuses the whole line. Returns what is on afterwards. */
+/* One by one: a kernel without one of them refuses the whole line. Returns what is on
+ * afterwards. */
 static unsigned enable(int dir, unsigned want, int *ret_code)
 {
     for (size_t i = 0; i < countof(controllers); i++) {
@@ -80,13 +83,15 @@ static void move_all(int from, int daemon)
     int pid, n;
     for (const char *p = text; sscanf(p, "%d%n", &pid, &n) == 1; p += n) {
         snprintf(value, sizeof value, "%d", pid);
-        cgroup_write(daemon, "cgroup.procs", value); /* one that cannot move shows up as EBUSY later */
+        cgroup_write(daemon, "cgroup.procs",
+                     value); /* one that cannot move shows up as EBUSY later */
     }
 }
 
 static int give_away(int dir, uid_t uid, gid_t gid, bool whole)
 {
-    static const char *const files[] = {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control"};
+    static const char *const files[] = {"cgroup.procs", "cgroup.threads",
+                                        "cgroup.subtree_control"};
     if (uid == (uid_t)-1 && gid == (gid_t)-1)
         return 0;
     if (whole && fchownat(dir, "", uid, gid, AT_EMPTY_PATH) < 0)
@@ -98,7 +103,8 @@ static int give_away(int dir, uid_t uid, gid_t gid, bool whole)
 }
 
 /* KEY, daemon and tasks below own; berthd moves. */
-static int make_tree(int own, const char *key, uid_t uid, gid_t gid, int *ret_key, int *ret_tasks)
+static int make_tree(int own, const char *key, uid_t uid, gid_t gid, int *ret_key,
+                     int *ret_tasks)
 {
     cleanup_close int base = -1, daemon = -1, tasks = -1;
     int r = sub_dir(own, key, &base);
@@ -147,15 +153,16 @@ static int add_at(struct cgroup_base *b, const struct cgroup_place *place, unsig
     cleanup_close int own = open_own(place), base = -1, tasks = -1;
     int r = own < 0 ? -errno : make_tree(own, key, uid, gid, &base, &tasks);
     if (r < 0) {
-        snprintf(why, WHY_SIZE, "cannot make groups in '%.60s%.60s': %s", place->mount, place->own,
-                 strerror(-r));
+        snprintf(why, WHY_SIZE, "cannot make groups in '%.60s%.60s': %s", place->mount,
+                 place->own, strerror(-r));
         return r;
     }
     int code = 0;
     unsigned on = enable_all(place, own, base, tasks, want, &code);
     if (code)
-        snprintf(why, WHY_SIZE, "cannot hand controllers on in '%.60s%.60s': %s", place->mount,
-                 place->own, code == -EBUSY ? "other processes are in it" : strerror(-code));
+        snprintf(why, WHY_SIZE, "cannot hand controllers on in '%.60s%.60s': %s",
+                 place->mount, place->own,
+                 code == -EBUSY ? "other processes are in it" : strerror(-code));
     char sub[800];
     snprintf(sub, sizeof sub, "%s/%s/tasks", place->own, key);
     r = cgroup_base_add(b, place, sub, on | CG_TRACK, true);
@@ -178,7 +185,8 @@ int cgroup2_add(struct cgroup_base *b, const struct cgroup_place *place, unsigne
     cleanup_close int root = open_own(&top);
     if (on || geteuid() != 0 || !at.own[0] || !(listed(root, "cgroup.controllers") & want))
         return on;
-    /* Root in a login session: its group is shared with a shell. The top has no such rule. */
+    /* Root in a login session: its group is shared with a shell. The top has no such
+     * rule. */
     struct cgroup_hier *last = &b->hier[--b->count];
     close(last->fd);
     free(last->path);
@@ -191,7 +199,8 @@ static int limit_write(int dir, const char *file, const char *value, bool option
     int r = cgroup_write(dir, file, value);
     if (r == -ENOENT && optional)
         return 0;
-    return r < 0 ? berth_fail_errno(err, -r, "cgroup: cannot write '%s' to %s", value, file) : 0;
+    return r < 0 ? berth_fail_errno(err, -r, "cgroup: cannot write '%s' to %s", value, file)
+                 : 0;
 }
 
 static int limit_memory(int dir, uint64_t bytes, struct berth_error *err)
@@ -206,7 +215,8 @@ static int limit_memory(int dir, uint64_t bytes, struct berth_error *err)
     return r;
 }
 
-int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct berth_error *err)
+int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim,
+                  struct berth_error *err)
 {
     char value[48];
     int r = 0;
@@ -214,7 +224,8 @@ int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct
         r = limit_memory(dir, lim->memory_bytes, err);
     if (!r && use & CG_CPU && lim->cpus > 0) {
         double quota = lim->cpus * PERIOD_US;
-        snprintf(value, sizeof value, "%lld %d", quota < 1000 ? 1000 : (long long)quota, PERIOD_US);
+        snprintf(value, sizeof value, "%lld %d", quota < 1000 ? 1000 : (long long)quota,
+                 PERIOD_US);
         r = limit_write(dir, "cpu.max", value, false, err);
     }
     if (!r && use & CG_PIDS && lim->pids) {

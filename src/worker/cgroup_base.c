@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Which hierarchies there are, and this daemon's tree in them. A controller is taken from version 1
- * where it is mounted so, else from version 2. Processes are kept track of in v1's pids where there is
- * one, because a limit on pids is nearly always wanted and a group more costs 60 us per task; with
- * pids.max at 0 killing there is as final as cgroup.kill.
+ * Which hierarchies there are, and this daemon's tree in them. A controller is taken
+ * from version 1 where it is mounted so, else from version 2. Processes are kept track
+ * of in v1's pids where there is one, because a limit on pids is nearly always wanted
+ * and a group more costs 60 us per task; with pids.max at 0 killing there is as final as
+ * cgroup.kill.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,8 +80,8 @@ static unsigned parse_mount(char *line, struct cgroup_place *p, bool *ret_v2)
     return use;
 }
 
-int cgroup_base_add(struct cgroup_base *b, const struct cgroup_place *place, const char *sub,
-                    unsigned use, bool v2)
+int cgroup_base_add(struct cgroup_base *b, const struct cgroup_place *place,
+                    const char *sub, unsigned use, bool v2)
 {
     char path[1200];
     snprintf(path, sizeof path, "%s%s", place->mount, sub);
@@ -116,7 +117,8 @@ static void add_all(struct search *s, bool v2)
         if (is_v2 != v2)
             continue;
         if (v2 && !(s->b->use & CG_TRACK))
-            cgroup2_add(s->b, &place, CG_LIMITS & ~s->b->use, s->key, s->uid, s->gid, s->why);
+            cgroup2_add(s->b, &place, CG_LIMITS & ~s->b->use, s->key, s->uid, s->gid,
+                        s->why);
         else if (use)
             cgroup1_add(s->b, &place, use, s->key, s->uid, s->gid, s->why);
     }
@@ -136,9 +138,11 @@ static void say_missing(struct cgroup_base *b, const char *why)
     unsigned lacks = CG_LIMITS & ~b->use;
     if (!lacks)
         return;
-    snprintf(b->text, sizeof b->text, "cannot limit%s%s%s: %.150s; a unit with Delegate=yes can",
+    snprintf(b->text, sizeof b->text,
+             "cannot limit%s%s%s: %.150s; a unit with Delegate=yes can",
              lacks & CG_MEMORY ? " memory" : "", lacks & CG_CPU ? " cpu" : "",
-             lacks & CG_PIDS ? " pids" : "", *why ? why : "no control group has these controllers");
+             lacks & CG_PIDS ? " pids" : "",
+             *why ? why : "no control group has these controllers");
 }
 
 static void dir_name(const char *key, char out[200])

@@ -99,14 +99,16 @@ int cgroup_each_pid(int dir, int (*fn)(void *arg, pid_t pid), void *arg)
 {
     struct stat st;
     int r = each_own_pid(dir, fn, arg);
-    /* Two links only: no group below, which spares the listing of some forty control files. */
+    /* Two links only: no group below, which spares the listing of some forty control
+     * files. */
     if (r || fstatat(dir, "", &st, AT_EMPTY_PATH) < 0 || st.st_nlink == 2)
         return r;
     DIR *d = open_dir(dir, ".");
     if (!d)
         return -errno;
     for (struct dirent *e; !r && (e = next_child(d));) {
-        cleanup_close int sub = openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        cleanup_close int sub =
+            openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (sub >= 0)
             r = cgroup_each_pid(sub, fn, arg);
         if (r == -ENOENT || r == -ENODEV) /* removed meanwhile */

@@ -35,16 +35,19 @@ struct cgroup {
     char name[];
 };
 
-/* Reads or writes one control file below dir in one system call. 0 or -errno; a number or -errno. */
+/* Reads or writes one control file below dir in one system call. 0 or -errno; a number
+ * or -errno. */
 int cgroup_write(int dir, const char *file, const char *value);
 int cgroup_read(int dir, const char *file, char *out, size_t size);
 int64_t cgroup_read_number(int dir, const char *file);
 int64_t cgroup_read_key(int dir, const char *file, const char *key); /* "key N" lines */
 
 /* Limits and figures of one group in one hierarchy. */
-int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct berth_error *err);
+int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim,
+                  struct berth_error *err);
 void cgroup1_usage(int dir, unsigned use, struct cgroup_usage *ret);
-int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim, struct berth_error *err);
+int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim,
+                  struct berth_error *err);
 void cgroup2_usage(int dir, unsigned use, struct cgroup_usage *ret);
 
 /* Where a hierarchy is mounted and where this process stands in it. */
@@ -55,15 +58,15 @@ struct cgroup_place {
 };
 
 #define WHY_SIZE 200
-/* Adds a hierarchy's directory to the base. 0 (v2: the CG_* limits had) or -errno; in why (WHY_SIZE
- * bytes) the reason for what is missing. */
+/* Adds a hierarchy's directory to the base. 0 (v2: the CG_* limits had) or -errno; in
+ * why (WHY_SIZE bytes) the reason for what is missing. */
 int cgroup1_add(struct cgroup_base *b, const struct cgroup_place *place, unsigned use,
                 const char *key, uid_t uid, gid_t gid, char *why);
 int cgroup2_add(struct cgroup_base *b, const struct cgroup_place *place, unsigned want,
                 const char *key, uid_t uid, gid_t gid, char *why);
 /* Common end of the two: opens place/sub and takes it into the base. */
-int cgroup_base_add(struct cgroup_base *b, const struct cgroup_place *place, const char *sub,
-                    unsigned use, bool v2);
+int cgroup_base_add(struct cgroup_base *b, const struct cgroup_place *place,
+                    const char *sub, unsigned use, bool v2);
 
 /* Every process below dir, deep; stops when fn returns non-zero and returns that. */
 int cgroup_each_pid(int dir, int (*fn)(void *arg, pid_t pid), void *arg);

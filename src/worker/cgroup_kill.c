@@ -3,9 +3,10 @@
 /*
  * Signalling and killing every process of a group.
  *
- * A pid read from cgroup.procs may belong to somebody else by the time it is used. So each is turned
- * into a pidfd first and the list is read again: what is still listed then is the process that the
- * descriptor holds, or the descriptor's process is dead and the signal goes nowhere.
+ * A pid read from cgroup.procs may belong to somebody else by the time it is used. So
+ * each is turned into a pidfd first and the list is read again: what is still listed
+ * then is the process that the descriptor holds, or the descriptor's process is dead and
+ * the signal goes nowhere.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -149,7 +150,8 @@ static int kill2(struct cgroup *g, int dir, int64_t until)
     return r < 0 ? r : await_empty(dir, until);
 }
 
-/* No group below may fork either; without a pids controller this is a race that is run until won. */
+/* No group below may fork either; without a pids controller this is a race that is run
+ * until won. */
 static int kill1(struct cgroup *g, int dir, int64_t until)
 {
     struct timespec pause = {.tv_nsec = 100000};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * clone3 in the two ways of spawn_int.h. A copy of a supervisor's page tables, with the faults that
- * follow, costs nearly as much as a whole task, and its copied pages are memory for as long as init
- * lives. glibc's clone() cannot pass CLONE_INTO_CGROUP, and a child on its own stack cannot return
- * through syscall(): hence the assembly.
+ * clone3 in the two ways of spawn_int.h. A copy of a supervisor's page tables, with the
+ * faults that follow, costs nearly as much as a whole task, and its copied pages are
+ * memory for as long as init lives. glibc's clone() cannot pass CLONE_INTO_CGROUP, and a
+ * child on its own stack cannot return through syscall(): hence the assembly.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -36,7 +36,8 @@ static long clone_vm(struct clone_args *args, int (*fn)(void *arg), void *arg)
                      "hlt\n"
                      "1:"
                      : "=a"(ret)
-                     : "a"(SYS_clone3), "D"(args), "S"(sizeof *args), "r"(child_fn), "r"(child_arg)
+                     : "a"(SYS_clone3), "D"(args), "S"(sizeof *args), "r"(child_fn),
+                       "r"(child_arg)
                      : "rcx", "r11", "memory", "cc");
     return ret;
 }

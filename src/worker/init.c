@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Process 1 of a payload's pid namespace: it starts the payload, hands signals on, reaps what is
- * orphaned, and tells how the payload ended. Its own end, or the supervisor's, makes the kernel kill
- * everything in the namespace. It stays outside the attempt's cgroup, so that killing that, or the
- * kernel's oom killer, never takes the messenger.
+ * Process 1 of a payload's pid namespace: it starts the payload, hands signals on, reaps
+ * what is orphaned, and tells how the payload ended. Its own end, or the supervisor's,
+ * makes the kernel kill everything in the namespace. It stays outside the attempt's
+ * cgroup, so that killing that, or the kernel's oom killer, never takes the messenger.
  *
- * Init shares the supervisor's memory: a copy of it would cost more than the payload's start. The supervisor
- * waits, with all signals blocked, until the last copy of the report pipe is closed. From there on
- * (close_rest) the two run side by side, and init uses only its own stack and raw_call.
+ * Init shares the supervisor's memory: a copy of it would cost more than the payload's
+ * start. The supervisor waits, with all signals blocked, until the last copy of the
+ * report pipe is closed. From there on (close_rest) the two run side by side, and init
+ * uses only its own stack and raw_call.
  */
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -44,13 +45,13 @@ static pid_t start_payload(const struct spawn_plan *plan)
     return (pid_t)pid;
 }
 
-/* The parent's id is 0 from inside the namespace, so its death before prctl shows otherwise: it has
- * the only read end of the report pipe, once this copy is closed. */
+/* The parent's id is 0 from inside the namespace, so its death before prctl shows
+ * otherwise: it has the only read end of the report pipe, once this copy is closed. */
 static void die_with_parent(const struct spawn_plan *plan)
 {
     close(plan->report_read);
-    child_check(plan, prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0, "set pdeathsig",
-                NULL);
+    child_check(plan, prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0,
+                "set pdeathsig", NULL);
     struct pollfd p = {.fd = plan->report_fd};
     if (poll(&p, 1, 0) == 1 && p.revents & POLLERR)
         _exit(127);
@@ -67,7 +68,8 @@ static void keep_only_kill(const struct spawn_plan *plan)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-/* Status moves to 0, all else goes: pipes of the payload's output must end with the payload. */
+/* Status moves to 0, all else goes: pipes of the payload's output must end with the
+ * payload. */
 static void close_rest(int status_fd)
 {
     raw_call(SYS_dup3, status_fd, 0, O_CLOEXEC, 0, 0);
@@ -110,7 +112,8 @@ static void reap(pid_t payload, int64_t signals)
     }
 }
 
-/* To the payload's process group; only what came from outside, whose pids read as 0 in here. */
+/* To the payload's process group; only what came from outside, whose pids read as 0 in
+ * here. */
 static int64_t hand_on(const siginfo_t *info, pid_t payload)
 {
     if (info->si_pid != 0)
@@ -126,7 +129,8 @@ static _Noreturn void watch(pid_t payload)
     int64_t signals = 0;
     for (;;) {
         siginfo_t info;
-        long signo = raw_call(SYS_rt_sigtimedwait, (long)&all, (long)&info, 0, sizeof all, 0);
+        long signo =
+            raw_call(SYS_rt_sigtimedwait, (long)&all, (long)&info, 0, sizeof all, 0);
         if (signo == SIGCHLD)
             reap(payload, signals);
         else if (signo > 0)

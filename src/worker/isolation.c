@@ -13,9 +13,10 @@
 #include "base/fail.h"
 #include "worker/spawn.h"
 
-#define TRIED                                                                                      \
-    (BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_PID | BERTH_ISOLATE_IPC | BERTH_ISOLATE_NET |             \
-     BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES | BERTH_ISOLATE_UTS)
+#define TRIED                                                                          \
+    (BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_PID | BERTH_ISOLATE_IPC | BERTH_ISOLATE_NET | \
+     BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES |              \
+     BERTH_ISOLATE_UTS)
 
 static const struct {
     unsigned bit, with;
@@ -90,8 +91,8 @@ static void say_missing(struct isolation *ret, const struct berth_error *why)
     size_t n = 0;
     for (size_t i = 0; i < countof(parts) && n < 100; i++)
         if (!(ret->can & parts[i].bit))
-            n += (size_t)snprintf(ret->text + n, sizeof ret->text - n, "%s%s", n ? ", " : "no ",
-                                  parts[i].name);
+            n += (size_t)snprintf(ret->text + n, sizeof ret->text - n, "%s%s",
+                                  n ? ", " : "no ", parts[i].name);
     if (!n)
         return;
     bool spaces = (ret->can & TRIED) != TRIED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* The ring file's writer. The order of its three writes is what lets a reader trust what it copied. */
+/* The ring file's writer. The order of its three writes is what lets a reader trust what
+ * it copied. */
 #include "worker/output.h"
 
 #include <errno.h>
@@ -29,7 +30,8 @@ static int file_create(const char *path, int *ret_fd)
     return 0;
 }
 
-int output_create(const char *path, uint64_t max, struct output **ret, struct berth_error *err)
+int output_create(const char *path, uint64_t max, struct output **ret,
+                  struct berth_error *err)
 {
     if (!path || !ret || !max || max > INT64_MAX)
         return berth_fail(err, EINVAL, "output: no path or no size given");
@@ -69,7 +71,8 @@ static int put_pos(const struct output *o, uint64_t at, uint64_t value)
     return pwrite_all(o->pos_fd, (const char *)&wire, sizeof wire, at);
 }
 
-/* The first 8 bytes say what is about to be lost, before it is; the other 8 what is there, after. */
+/* The first 8 bytes say what is about to be lost, before it is; the other 8 what is
+ * there, after. */
 static int begin_overwrite(struct output *o, uint64_t end)
 {
     int r = 0;
@@ -128,7 +131,8 @@ int output_tail(struct output *o, uint64_t want, struct buf *out)
     uint64_t have = o->stored < o->max ? o->stored : o->max;
     uint64_t left = want < have ? want : have;
     while (left > 0) {
-        uint64_t at = (o->stored - left) % o->max, n = o->max - at < left ? o->max - at : left;
+        uint64_t at = (o->stored - left) % o->max,
+                 n = o->max - at < left ? o->max - at : left;
         char *room = buf_room(out, n);
         if (!room)
             return -ENOMEM;

@@ -8,6 +8,7 @@
 
 #define OUTPUT_POS ".pos"
 #define OUTPUT_CLAIMED 0 /* offset: the stream's length, before bytes are overwritten */
-#define OUTPUT_THERE 8   /* offset: the stream's length that can be read, after they were written */
+#define OUTPUT_THERE \
+    8 /* offset: the stream's length that can be read, after they were written */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* The ring file's reader: copies first, then looks at what may have been overwritten meanwhile. */
+/* The ring file's reader: copies first, then looks at what may have been overwritten
+ * meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@ struct output_reader {
     char *pos_path;
 };
 
-int output_reader_open(const char *path, uint64_t max, uint64_t offset, struct output_reader **ret)
+int output_reader_open(const char *path, uint64_t max, uint64_t offset,
+                       struct output_reader **ret)
 {
     if (!path || !ret || !max || max > INT64_MAX)
         return -EINVAL;
@@ -105,7 +107,8 @@ int output_read(struct output_reader *r, void *buf, size_t len, uint64_t *ret_of
         return -EINVAL;
     size_t fit = len < (1u << 30) ? len : 1u << 30;
     int n = -EAGAIN;
-    /* A writer that keeps overtaking leaves nothing to copy now; the next call starts further on. */
+    /* A writer that keeps overtaking leaves nothing to copy now; the next call starts
+     * further on. */
     for (int tries = 0; n == -EAGAIN && tries < 16; tries++)
         n = read_once(r, buf, fit, ret_offset);
     return n == -EAGAIN ? 0 : n;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * System calls that touch nothing but their arguments. Init shares memory, and with it errno, with a
- * supervisor that goes on working beside it. Where memory is not shared (clone.c) any call will do.
+ * System calls that touch nothing but their arguments. Init shares memory, and with it
+ * errno, with a supervisor that goes on working beside it. Where memory is not shared
+ * (clone.c) any call will do.
  */
 #ifndef WORKER_RAW_CALL_H
 #define WORKER_RAW_CALL_H

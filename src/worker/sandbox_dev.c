@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * A /dev with little in it. Nodes are bind mounts: mknod needs a capability that nobody here has. The
- * working directory stays in the node's own /dev below the new one, so that a relative path still
- * leads to the nodes; that is half the price of holding each of them by a descriptor.
+ * A /dev with little in it. Nodes are bind mounts: mknod needs a capability that nobody
+ * here has. The working directory stays in the node's own /dev below the new one, so
+ * that a relative path still leads to the nodes; that is half the price of holding each
+ * of them by a descriptor.
  */
 #include <errno.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static void links(void)
 void sandbox_devices(const struct spawn_plan *plan)
 {
     child_check(plan, sandbox_or_errno(chdir("/dev")), "change directory to", "/dev");
-    child_check(plan, sandbox_tmpfs("/dev", "mode=0755,size=64k,nr_inodes=128"), "mount tmpfs on", "/dev");
+    child_check(plan, sandbox_tmpfs("/dev", plan->dev_options), "mount tmpfs on", "/dev");
     for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
         show(plan, standard[i], true);
     for (int i = 0; i < list_count(plan->req->devices); i++)

@@ -7,7 +7,7 @@
 #include "worker/spawn_int.h"
 
 int sandbox_or_errno(long r);
-int sandbox_hold(const char *path);          /* a detached copy of the mounts at path: descriptor */
+int sandbox_hold(const char *path); /* a detached copy of the mounts at path: descriptor */
 int sandbox_put(int tree, const char *path); /* attaches and closes it */
 int sandbox_tmpfs(const char *path, const char *options);
 void sandbox_make_point(const char *path, bool dir);

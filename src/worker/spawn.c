@@ -30,7 +30,8 @@ static int first_process(void *arg)
 /* A run function may do anything: it needs memory of its own. */
 static long start(const struct spawn_plan *plan, int *ret_pidfd)
 {
-    char stack[32 << 10] __attribute__((aligned(64))); /* its upper pages have been used before */
+    char stack[32 << 10]
+        __attribute__((aligned(64))); /* its upper pages have been used before */
     int cgroup = plan->init ? -1 : cgroup_fd(plan->req->cgroup);
     bool copy = plan->req->run && !plan->init;
     struct clone_args args = {
@@ -40,8 +41,10 @@ static long start(const struct spawn_plan *plan, int *ret_pidfd)
         .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
     };
     void *arg = (void *)plan;
-    long pid = plan->init ? clone_child(&args, first_process, arg, plan->stack, plan->stack_size)
-                          : clone_child(&args, copy ? NULL : first_process, arg, stack, sizeof stack);
+    long pid =
+        plan->init
+            ? clone_child(&args, first_process, arg, plan->stack, plan->stack_size)
+            : clone_child(&args, copy ? NULL : first_process, arg, stack, sizeof stack);
     if (pid == 0)
         _exit(first_process(arg));
     return pid;
@@ -57,10 +60,11 @@ static ssize_t read_all(int fd, void *out, size_t len)
 }
 
 /*
- * While the child sets itself up in this process's memory nothing may happen here: signals stay
- * blocked until it has reported. A change of ids marks that memory as undumpable. It stays so if the
- * payload has this process's own uid, because it could get at init, and so at this memory, with ptrace;
- * only the maps of a user namespace have to be written by a dumpable process.
+ * While the child sets itself up in this process's memory nothing may happen here:
+ * signals stay blocked until it has reported. A change of ids marks that memory as
+ * undumpable. It stays so if the payload has this process's own uid, because it could
+ * get at init, and so at this memory, with ptrace; only the maps of a user namespace
+ * have to be written by a dumpable process.
  */
 static int start_guarded(struct spawn_plan *plan, int report, struct spawned *ret,
                          struct spawn_failure *f)
@@ -113,7 +117,8 @@ static int tell(const struct spawn_failure *f, const struct spawn_request *req,
         return berth_fail(err, ENOENT, "exec '%s': no such program in '%s'", f->what,
                           req->search_path ? req->search_path : "the standard path");
     if (!strcmp(f->step, "exec") && f->code == ENOENT && access(f->what, F_OK) == 0)
-        return berth_fail(err, ENOENT, "exec '%s': its interpreter does not exist", f->what);
+        return berth_fail(err, ENOENT, "exec '%s': its interpreter does not exist",
+                          f->what);
     if (f->what)
         return berth_fail_errno(err, f->code, "%s '%s'", f->step, f->what);
     return berth_fail_errno(err, f->code, "%s", f->step);
@@ -151,7 +156,8 @@ static int start_and_wait(struct spawn_plan *plan, int report, struct spawned *s
     return tell(&f, plan->req, err);
 }
 
-/* For init. Addresses are all that an untouched stack costs; a run function shall have the usual room. */
+/* For init. Addresses are all that an untouched stack costs; a run function shall have
+ * the usual room. */
 static int make_stack(struct spawn_plan *plan, struct berth_error *err)
 {
     if (!plan->init)

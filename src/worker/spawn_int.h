@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * What the parent has worked out before the clone, and the parts of the child that use it. All of
- * the child's functions make only async-signal-safe calls: the child may share the parent's memory.
+ * What the parent has worked out before the clone, and the parts of the child that use
+ * it. All of the child's functions make only async-signal-safe calls: the child may
+ * share the parent's memory.
  */
 #ifndef WORKER_SPAWN_INT_H
 #define WORKER_SPAWN_INT_H
@@ -13,24 +14,24 @@
 
 #include "worker/spawn.h"
 
-#define SPAWN_BINDS 16   /* bind_rw paths at most */
+#define SPAWN_BINDS 16 /* bind_rw paths at most */
 
 struct spawn_plan {
     const struct spawn_request *req;
-    char **programs;       /* full paths to try, NULL-terminated */
-    uint64_t namespaces;   /* CLONE_NEW* for the first process */
-    bool init;             /* the first process is an init */
-    int report_read;       /* read end, which the first process must not keep */
-    int report_fd;         /* write end: a struct spawn_failure, or EOF when the payload runs */
-    int status_fd;         /* write end, only init has a use for it */
+    char **programs;     /* full paths to try, NULL-terminated */
+    uint64_t namespaces; /* CLONE_NEW* for the first process */
+    bool init;           /* the first process is an init */
+    int report_read;     /* read end, which the first process must not keep */
+    int report_fd; /* write end: a struct spawn_failure, or EOF when the payload runs */
+    int status_fd; /* write end, only init has a use for it */
     pid_t parent;
-    cpu_set_t cpus;        /* if req->cpu_list */
+    cpu_set_t cpus; /* if req->cpu_list */
     struct rlimit limit[5];
-    int limit_of[5];       /* RLIMIT_* */
+    int limit_of[5]; /* RLIMIT_* */
     int limit_count;
     char uid_map[40], gid_map[40];
-    char tmp_options[64];
-    char *stack; /* with init: lower half the payload's until exec, upper half init's for its life */
+    char tmp_options[64], dev_options[64];
+    char *stack; /* with init: lower half the payload's until exec, upper half init's */
     size_t stack_size;
 };
 
@@ -40,12 +41,14 @@ struct spawn_failure {
     int code;
 };
 
-int plan_fill(struct spawn_plan *plan, const struct spawn_request *req, struct berth_error *err);
+int plan_fill(struct spawn_plan *plan, const struct spawn_request *req,
+              struct berth_error *err);
 void plan_fini(struct spawn_plan *plan);
 
 /*
- * clone3. With fn the child runs that on the given stack in the parent's memory; without, or where
- * memory cannot be shared, the child is a copy (and 0 is returned in it if there is no fn).
+ * clone3. With fn the child runs that on the given stack in the parent's memory;
+ * without, or where memory cannot be shared, the child is a copy (and 0 is returned in
+ * it if there is no fn).
  */
 struct clone_args;
 long clone_child(struct clone_args *args, int (*fn)(void *arg), void *arg, void *stack,
@@ -57,7 +60,8 @@ _Noreturn void child_fail(const struct spawn_plan *plan, const char *step, const
 /* Fails if r is negative (-errno). */
 void child_check(const struct spawn_plan *plan, int r, const char *step, const char *what);
 void child_reset_signals(void);
-void child_enter(const struct spawn_plan *plan); /* ids in a user namespace, network, mounts */
+void child_enter(
+    const struct spawn_plan *plan); /* ids in a user namespace, network, mounts */
 _Noreturn void child_payload(const struct spawn_plan *plan);
 _Noreturn void init_main(const struct spawn_plan *plan);
 void sandbox_mount(const struct spawn_plan *plan);

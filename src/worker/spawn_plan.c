@@ -13,8 +13,7 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DEFAULT_TMP_BYTES (64ull << 20)
-#define NEEDS_MOUNT                                                                                \
-    (BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES)
+#define NEEDS_MOUNT (BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES)
 
 static int check_request(const struct spawn_request *r, struct berth_error *err)
 {
@@ -24,9 +23,11 @@ static int check_request(const struct spawn_request *r, struct berth_error *err)
         if (r->stdio[i] < 0)
             return berth_fail(err, EINVAL, "no descriptor given for fd %d", i);
     if (r->isolate & NEEDS_MOUNT && !(r->isolate & BERTH_ISOLATE_MOUNT))
-        return berth_fail(err, EINVAL, "read-only system, own /tmp and own /dev need own mounts");
+        return berth_fail(err, EINVAL,
+                          "read-only system, own /tmp and own /dev need own mounts");
     if (r->isolate & BERTH_ISOLATE_UID && r->by_userns)
-        return berth_fail(err, EINVAL, "a user namespace of the caller's own cannot change ids");
+        return berth_fail(err, EINVAL,
+                          "a user namespace of the caller's own cannot change ids");
     if (r->isolate & BERTH_ISOLATE_SECCOMP && !r->filter)
         return berth_fail(err, EINVAL, "no system call filter given");
     if (list_count(r->bind_rw) > SPAWN_BINDS)
@@ -65,7 +66,7 @@ static int find_programs(struct spawn_plan *p)
     const char *s = p->req->search_path ? p->req->search_path : DEFAULT_PATH;
     while (*s && !r) {
         int len = (int)strcspn(s, ":");
-        if (len) /* an empty element means the current directory elsewhere, which nobody wants */
+        if (len) /* an empty element is the current directory elsewhere */
             r = add_program(p, &count, s, len);
         s += len + (s[len] == ':');
     }
@@ -101,7 +102,8 @@ static int parse_cpus(const char *list, cpu_set_t *set)
 static void add_limit(struct spawn_plan *p, int resource, rlim_t value)
 {
     struct rlimit now;
-    if (getrlimit(resource, &now) == 0 && now.rlim_max != RLIM_INFINITY && value > now.rlim_max)
+    if (getrlimit(resource, &now) == 0 && now.rlim_max != RLIM_INFINITY &&
+        value > now.rlim_max)
         value = now.rlim_max;
     p->limit_of[p->limit_count] = resource;
     p->limit[p->limit_count++] = (struct rlimit){value, value};
@@ -137,14 +139,17 @@ static uint64_t namespaces(const struct spawn_request *r)
     return ns == CLONE_NEWUSER ? 0 : ns;
 }
 
-int plan_fill(struct spawn_plan *p, const struct spawn_request *req, struct berth_error *err)
+int plan_fill(struct spawn_plan *p, const struct spawn_request *req,
+              struct berth_error *err)
 {
-    *p = (struct spawn_plan){.req = req, .report_fd = -1, .status_fd = -1, .parent = getpid()};
+    *p = (struct spawn_plan){
+        .req = req, .report_fd = -1, .status_fd = -1, .parent = getpid()};
     int r = check_request(req, err);
     if (r < 0)
         return r;
     if (req->cpu_list && parse_cpus(req->cpu_list, &p->cpus) < 0)
-        return berth_fail(err, EINVAL, "cpu list '%s' is not of the form 0-3,8", req->cpu_list);
+        return berth_fail(err, EINVAL, "cpu list '%s' is not of the form 0-3,8",
+                          req->cpu_list);
     if (find_programs(p) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
     fill_limits(p);
@@ -153,7 +158,10 @@ int plan_fill(struct spawn_plan *p, const struct spawn_request *req, struct bert
     snprintf(p->uid_map, sizeof p->uid_map, "%u %u 1", geteuid(), geteuid());
     snprintf(p->gid_map, sizeof p->gid_map, "%u %u 1", getegid(), getegid());
     uint64_t tmp = req->tmp_bytes ? req->tmp_bytes : DEFAULT_TMP_BYTES;
-    snprintf(p->tmp_options, sizeof p->tmp_options, "mode=1777,size=%llu", (unsigned long long)tmp);
+    snprintf(p->tmp_options, sizeof p->tmp_options, "mode=1777,size=%llu",
+             (unsigned long long)tmp);
+    snprintf(p->dev_options, sizeof p->dev_options, "mode=0755,size=%llu",
+             (unsigned long long)tmp);
     return 0;
 }
 

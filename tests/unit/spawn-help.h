@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* What the tests of payloads share: run something, look at what it wrote and how it ended. */
+/* What the tests of payloads share: run something, look at what it wrote and how it
+ * ended. */
 #ifndef TESTS_SPAWN_HELP_H
 #define TESTS_SPAWN_HELP_H
 
@@ -20,9 +21,9 @@
 #include "priv/priv.h"
 #include "worker/spawn.h"
 
-#define TEST_UID 65533  /* of the daemon */
-#define TASK_UID 65532  /* of payloads */
-#define WAIT_MS 20000   /* for what must come; only a failure waits that long */
+#define TEST_UID 65533 /* of the daemon */
+#define TASK_UID 65532 /* of payloads */
+#define WAIT_MS 20000  /* for what must come; only a failure waits that long */
 
 struct result {
     int r;
@@ -36,10 +37,12 @@ static const char *const test_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/s
                                        "LC_ALL=C", NULL};
 
 /* Starts it with output into a memory file, and waits for its end. */
-__attribute__((unused)) static void run_request(struct spawn_request *req, struct result *res)
+__attribute__((unused)) static void run_request(struct spawn_request *req,
+                                                struct result *res)
 {
     struct spawned s;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC),
+        out = memfd_create("out", MFD_CLOEXEC);
     memset(res, 0, sizeof *res);
     req->stdio[0] = null;
     req->stdio[1] = req->stdio[2] = out;
@@ -68,7 +71,8 @@ __attribute__((unused)) static void run_sh(struct spawn_request *req, const char
 /* Does fn in a forked process and takes over its count of checks. */
 __attribute__((unused)) static void in_child(void (*fn)(void *arg), void *arg)
 {
-    int *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int *shared =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
@@ -96,8 +100,8 @@ __attribute__((unused)) static void become_worker(void)
         .change_ids = true,
         .uid = TEST_UID,
         .gid = TEST_UID,
-        .keep = 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL | 1ull << CAP_SYS_ADMIN |
-                1ull << CAP_CHOWN,
+        .keep = 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL |
+                1ull << CAP_SYS_ADMIN | 1ull << CAP_CHOWN,
     };
     if (!ok(priv_drop(&drop, &err) == 0, "become a worker"))
         printf("# %s\n", err.text);
@@ -129,7 +133,8 @@ __attribute__((unused)) static bool reads_line(int fd, char *line, size_t size)
 {
     size_t n = 0;
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    while (n < size - 1 && poll(&p, 1, WAIT_MS) == 1 && read(fd, line + n, 1) == 1 && line[n] != '\n')
+    while (n < size - 1 && poll(&p, 1, WAIT_MS) == 1 && read(fd, line + n, 1) == 1 &&
+           line[n] != '\n')
         n++;
     line[n] = '\0';
     return n > 0;

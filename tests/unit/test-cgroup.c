@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Control groups as they are used: root makes the base and gives it to a uid, a worker of that uid makes groups,
- * puts payloads in, limits, counts, kills and removes. Runs on v1, hybrid and v2 alike.
+ * Control groups as they are used: root makes the base and gives it to a uid, a worker
+ * of that uid makes groups, puts payloads in, limits, counts, kills and removes. Runs on
+ * v1, hybrid and v2 alike.
  */
 #include <dirent.h>
 
@@ -48,7 +49,8 @@ static void test_arguments(void)
 }
 
 /* The control file's text in whichever hierarchy has it. */
-static void control(const struct cgroup *g, const char *v1, const char *v2, char *out, size_t size)
+static void control(const struct cgroup *g, const char *v1, const char *v2, char *out,
+                    size_t size)
 {
     out[0] = '\0';
     for (unsigned i = 0; i < base->count; i++) {
@@ -59,7 +61,8 @@ static void control(const struct cgroup *g, const char *v1, const char *v2, char
     out[strcspn(out, "\n")] = '\0';
 }
 
-static struct cgroup *open_group(const char *name, uint64_t memory, double cpus, uint32_t pids)
+static struct cgroup *open_group(const char *name, uint64_t memory, double cpus,
+                                 uint32_t pids)
 {
     struct cgroup *g = NULL;
     struct berth_error err = {0};
@@ -89,13 +92,15 @@ static void test_limits_written(void)
     close_group(g);
     g = open_group("tiny", 0, 0.0001, 0);
     control(g, "cpu.cfs_quota_us", "cpu.max", text, sizeof text);
-    ok(!cgroup_has_cpu(base) || !strncmp(text, "1000", 4), "less than the kernel's least share");
+    ok(!cgroup_has_cpu(base) || !strncmp(text, "1000", 4),
+       "less than the kernel's least share");
     close_group(g);
 }
 
 static void put_in(struct cgroup *g, const char *script, struct result *res)
 {
-    struct spawn_request req = {.cgroup = g, .isolate = BERTH_ISOLATE_UID, .uid = TASK_UID, .gid = TASK_UID};
+    struct spawn_request req = {
+        .cgroup = g, .isolate = BERTH_ISOLATE_UID, .uid = TASK_UID, .gid = TASK_UID};
     run_sh(&req, script, res);
 }
 
@@ -115,8 +120,8 @@ static void test_memory(void)
     cgroup_usage(g, &used);
     ok(used.oom_kills > 0, "too much memory: the kernel's count is the proof (%lld)",
        (long long)used.oom_kills);
-    ok(used.peak_memory_bytes > 16 << 20 && used.peak_memory_bytes <= 24 << 20, "the peak is known (%lld)",
-       (long long)used.peak_memory_bytes);
+    ok(used.peak_memory_bytes > 16 << 20 && used.peak_memory_bytes <= 24 << 20,
+       "the peak is known (%lld)", (long long)used.peak_memory_bytes);
     close_group(g);
     g = open_group("memory", 24 << 20, 0, 0);
     put_in(g, "kill -9 $$", &res);
@@ -150,7 +155,8 @@ static void test_pids(void)
     close_group(g);
 }
 
-static struct spawned start_in(struct cgroup *g, const char *script, unsigned isolate, int *ret_out)
+static struct spawned start_in(struct cgroup *g, const char *script, unsigned isolate,
+                               int *ret_out)
 {
     const char *argv[] = {"/bin/sh", "-c", script, NULL};
     int p[2] = {-1, -1}, null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -158,8 +164,13 @@ static struct spawned start_in(struct cgroup *g, const char *script, unsigned is
     struct spawned s = {.pidfd = -1};
     if (pipe2(p, O_CLOEXEC) < 0)
         return s;
-    struct spawn_request req = {.argv = argv, .env = test_env, .stdio = {null, p[1], p[1]}, .cgroup = g,
-                                .isolate = isolate | BERTH_ISOLATE_UID, .uid = TASK_UID, .gid = TASK_UID};
+    struct spawn_request req = {.argv = argv,
+                                .env = test_env,
+                                .stdio = {null, p[1], p[1]},
+                                .cgroup = g,
+                                .isolate = isolate | BERTH_ISOLATE_UID,
+                                .uid = TASK_UID,
+                                .gid = TASK_UID};
     if (!ok(spawn(&req, &s, NULL, &err) == 0, "starts: %s", script))
         printf("# %s\n", err.text);
     close(null);
@@ -176,8 +187,11 @@ static void test_signal(unsigned isolate)
     struct cgroup *g = open_group("signal", 0, 0, 0);
     is_int(cgroup_signal(g, SIGTERM), 0, "nobody to signal");
     is_int(cgroup_signal(g, -1), -EINVAL, "no such signal");
-    struct spawned s = start_in(g, "trap 'exit 17' TERM; (trap '' TERM; echo up; exec sleep 1000) & "
-                                   "while :; do sleep 0.01; done", isolate, &out);
+    struct spawned s =
+        start_in(g,
+                 "trap 'exit 17' TERM; (trap '' TERM; echo up; exec sleep 1000) & "
+                 "while :; do sleep 0.01; done",
+                 isolate, &out);
     ok(reads_line(out, line, sizeof line), "it runs");
     ok(cgroup_count(g) >= 2, "several processes");
     struct cgroup *again = NULL;
@@ -205,8 +219,11 @@ static void test_fork_bomb(void)
     char line[32];
     struct spawn_status st;
     struct cgroup *g = open_group("bomb", 0, 0, 60);
-    struct spawned s = start_in(g, "bomb() { bomb 2>/dev/null & bomb 2>/dev/null & sleep 0; }; echo up; "
-                                   "while :; do bomb 2>/dev/null & sleep 0.001; done", 0, &out);
+    struct spawned s =
+        start_in(g,
+                 "bomb() { bomb 2>/dev/null & bomb 2>/dev/null & sleep 0; }; echo up; "
+                 "while :; do bomb 2>/dev/null & sleep 0.001; done",
+                 0, &out);
     ok(reads_line(out, line, sizeof line), "a fork bomb");
     if (cgroup_has_pids(base)) {
         struct cgroup_usage used = {0};
@@ -260,17 +277,21 @@ static int refuse(void *arg)
     return 0;
 }
 
-/* What a crash leaves: groups without an owner, used or empty, some with groups below them. */
+/* What a crash leaves: groups without an owner, used or empty, some with groups below
+ * them. */
 static void test_leftovers(void)
 {
     char names[256] = "", text[64];
-    struct cgroup *a = open_group("left-a", 64 << 20, 1, 20), *b = open_group("left-b", 0, 0, 0), *c = NULL;
+    struct cgroup *a = open_group("left-a", 64 << 20, 1, 20),
+                  *b = open_group("left-b", 0, 0, 0), *c = NULL;
     cgroup_close(a);
     is_int(cgroup_each(base, remember, names), 0, "each is told");
-    ok(strstr(names, "left-a ") && strstr(names, "left-b ") && strlen(names) == 14, "once: %s", names);
+    ok(strstr(names, "left-a ") && strstr(names, "left-b ") && strlen(names) == 14,
+       "once: %s", names);
     a = open_group("left-a", 32 << 20, 1, 0);
     control(a, "memory.limit_in_bytes", "memory.max", text, sizeof text);
-    ok(!cgroup_has_memory(base) || !strcmp(text, "33554432"), "a name is used again, with new limits");
+    ok(!cgroup_has_memory(base) || !strcmp(text, "33554432"),
+       "a name is used again, with new limits");
     control(a, "pids.max", "pids.max", text, sizeof text);
     ok(!cgroup_has_pids(base) || !text[0] || !strcmp(text, "max"), "and none of the old");
     struct spawn_request req = {.cgroup = b, .run = refuse};
@@ -279,7 +300,8 @@ static void test_leftovers(void)
     is_int(res.r, 0, "a function as payload in a group");
     for (unsigned i = 0; i < base->count; i++)
         if (b->dir[i] >= 0)
-            ok(mkdirat(b->dir[i], "engine", 0755) == 0 && mkdirat(b->dir[i], "engine/deep", 0755) == 0,
+            ok(mkdirat(b->dir[i], "engine", 0755) == 0 &&
+                   mkdirat(b->dir[i], "engine/deep", 0755) == 0,
                "an engine makes groups below");
     int out;
     char line[16];
@@ -287,7 +309,8 @@ static void test_leftovers(void)
     reads_line(out, line, sizeof line);
     struct cgroup_limits lim = {0};
     struct berth_error err = {0};
-    is_int(cgroup_open(base, "left-b", &lim, &c, &err), -EBUSY, "one with processes is not taken over");
+    is_int(cgroup_open(base, "left-b", &lim, &c, &err), -EBUSY,
+           "one with processes is not taken over");
     has_str(err.text, "left-b", "which is told");
     is_int(cgroup_kill(b, WAIT_MS), 0, "killed");
     struct spawn_status st;
@@ -355,7 +378,8 @@ static void as_worker(void *shared)
     cgroup_base_free(base);
 }
 
-/* A hybrid machine's version 2 has no controllers, but processes can be kept track of in it. */
+/* A hybrid machine's version 2 has no controllers, but processes can be kept track of in
+ * it. */
 static void by_version2(void *shared)
 {
     struct cgroup_place place = {.mount = "/sys/fs/cgroup/unified"};
@@ -366,7 +390,8 @@ static void by_version2(void *shared)
         skip("no version 2 beside version 1", 1);
         return;
     }
-    is_int(cgroup2_add(base, &place, 0, name, TEST_UID, TEST_UID, why), 0, "version 2 alone %s", why);
+    is_int(cgroup2_add(base, &place, 0, name, TEST_UID, TEST_UID, why), 0,
+           "version 2 alone %s", why);
     note_paths(shared);
     is_str(cgroup_base_kind(base), "cgroup2", "it is of that kind");
     become_worker();
@@ -393,7 +418,8 @@ static void as_user(void *arg)
     base = cgroup_base_new("user-test", (uid_t)-1, (gid_t)-1);
     ok(base != NULL, "a plain user gets a base");
     if (!strcmp(cgroup_base_kind(base), "none")) {
-        has_str(cgroup_base_text(base), "cannot limit memory cpu pids", "without limits, and is told so");
+        has_str(cgroup_base_text(base), "cannot limit memory cpu pids",
+                "without limits, and is told so");
         struct cgroup *g = open_group("empty", 1 << 20, 1, 10);
         struct result res;
         struct spawn_request req = {.cgroup = g};
@@ -421,7 +447,8 @@ static void clean_up(char *shared)
 
 int main(void)
 {
-    char *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *shared =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     snprintf(key, sizeof key, "test-%d", (int)getpid());
     if (geteuid() == 0) {
         in_child(as_worker, shared);

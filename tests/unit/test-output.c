@@ -86,7 +86,8 @@ static void test_plain(void)
     output_write(o, "world", 5);
     is_int(output_read(r, got, 2, &at), 2, "two of what followed");
     is_int(at, 5, "from where it was");
-    ok(stat(path, &st) == 0 && st.st_size == 10 && access(pos, F_OK) < 0, "full, yet a plain file");
+    ok(stat(path, &st) == 0 && st.st_size == 10 && access(pos, F_OK) < 0,
+       "full, yet a plain file");
     is_int(output_tail(o, 7, &tail), 0, "tail");
     ok(tail.len == 7 && !memcmp(tail.data, "loworld", 7), "of seven bytes");
     output_write(o, "!", 1);
@@ -103,7 +104,8 @@ static void test_plain(void)
     ok(at == 21 && !memcmp(got, "abcdefghi", 9), "goes on with the oldest that is left");
     output_reader_close(r);
     output_close(o);
-    ok(output_create(path, 10, &o, NULL) == 0 && access(pos, F_OK) < 0, "created anew: plain again");
+    ok(output_create(path, 10, &o, NULL) == 0 && access(pos, F_OK) < 0,
+       "created anew: plain again");
     output_close(o);
     buf_free(&tail);
 }
@@ -127,7 +129,8 @@ static void test_sizes(void)
                    !is_stream(tail.data, tail.len, total - rings[i]);
             bad += output_reader_open(path, rings[i], 1, &r) < 0;
             int n;
-            for (next = total - rings[i]; (n = output_read(r, got, sizeof got, &at)) > 0; next = at + n)
+            for (next = total - rings[i]; (n = output_read(r, got, sizeof got, &at)) > 0;
+                 next = at + n)
                 bad += at != next || !is_stream(got, (size_t)n, at);
             bad += n != 0 || next != total;
             output_reader_close(r);
@@ -137,7 +140,8 @@ static void test_sizes(void)
     is_int(bad, 0, "25 rings");
 }
 
-/* Whatever a reader gets while the ring is written must be the bytes that it says they are. */
+/* Whatever a reader gets while the ring is written must be the bytes that it says they
+ * are. */
 static void test_while_written(void)
 {
     const uint64_t max = 5000, total = 3000000;

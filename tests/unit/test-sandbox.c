@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Isolation, seen from the inside: each bit alone does what it says, all together do too, for a worker with
- * capabilities and for a plain user by way of a user namespace.
+ * Isolation, seen from the inside: each bit alone does what it says, all together do
+ * too, for a worker with capabilities and for a plain user by way of a user namespace.
  */
 #include "spawn-help.h"
 
-#define SYSTEM                                                                                     \
-    (BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES)
+#define SYSTEM                                                          \
+    (BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | \
+     BERTH_ISOLATE_DEVICES)
 
 /* BASE/open writable by all; BASE/state hidden but for BASE/state/attempts/1/work. */
 static char base[64], work[128], state[96], other[96];
 
 static void make(const char *path, mode_t mode, uid_t uid)
 {
-    if (mkdir(path, mode) < 0 || chmod(path, mode) < 0 || (geteuid() == 0 && chown(path, uid, uid) < 0))
+    if (mkdir(path, mode) < 0 || chmod(path, mode) < 0 ||
+        (geteuid() == 0 && chown(path, uid, uid) < 0))
         printf("# cannot make '%s': %s\n", path, strerror(errno));
 }
 
@@ -75,11 +77,13 @@ static void test_each_namespace(const struct isolation *is, uid_t uid)
                {BERTH_ISOLATE_UTS, "uts"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++) {
-            struct spawn_request req = {.isolate = all[i].bit, .by_userns = is->by_userns,
-                                        .uid = uid, .gid = uid};
-            bool with_pid = all[i].bit == BERTH_ISOLATE_PID && all[j].bit == BERTH_ISOLATE_MOUNT;
-            ok(is_shared(&req, all[j].name) == (i != j && !with_pid), "with %s alone: %s is %s",
-               all[i].name, all[j].name, i == j || with_pid ? "own" : "shared");
+            struct spawn_request req = {
+                .isolate = all[i].bit, .by_userns = is->by_userns, .uid = uid, .gid = uid};
+            bool with_pid =
+                all[i].bit == BERTH_ISOLATE_PID && all[j].bit == BERTH_ISOLATE_MOUNT;
+            ok(is_shared(&req, all[j].name) == (i != j && !with_pid),
+               "with %s alone: %s is %s", all[i].name, all[j].name,
+               i == j || with_pid ? "own" : "shared");
         }
 }
 
@@ -130,8 +134,11 @@ static void test_read_only(const struct isolation *is, uid_t uid)
     struct result res;
     struct spawn_request req = {.isolate = BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_READONLY |
                                            (is->can & BERTH_ISOLATE_UID),
-                                .by_userns = is->by_userns, .uid = uid, .gid = uid,
-                                .cwd = work, .bind_rw = bind};
+                                .by_userns = is->by_userns,
+                                .uid = uid,
+                                .gid = uid,
+                                .cwd = work,
+                                .bind_rw = bind};
     snprintf(script, sizeof script, "touch %s/x; touch x && pwd", other);
     run_sh(&req, script, &res);
     has_str(res.out, "Read-only file system", "what all may write is read-only");
@@ -153,11 +160,17 @@ static void test_tmp(const struct isolation *is)
     struct result res;
     int fd = mkstemp(mine);
     struct spawn_request req = {.isolate = BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_TMP,
-                                .by_userns = is->by_userns, .bind_rw = bind, .tmp_bytes = 1 << 20};
-    snprintf(script, sizeof script, "ls -A /var/tmp /dev/shm; ls /tmp | grep outside; touch %s-in /var/tmp/a /dev/shm/b "
-                                    "&& stat -c %%a /tmp", mine);
+                                .by_userns = is->by_userns,
+                                .bind_rw = bind,
+                                .tmp_bytes = 1 << 20};
+    snprintf(script, sizeof script,
+             "ls -A /var/tmp /dev/shm; ls /tmp | grep outside; touch %s-in /var/tmp/a "
+             "/dev/shm/b "
+             "&& stat -c %%a /tmp",
+             mine);
     run_sh(&req, script, &res);
-    is_str(res.out, strncmp(base, "/var/tmp/", 9) ? "/dev/shm:\n\n/var/tmp:\n1777\n" : res.out,
+    is_str(res.out,
+           strncmp(base, "/var/tmp/", 9) ? "/dev/shm:\n\n/var/tmp:\n1777\n" : res.out,
            "own /tmp, /var/tmp and /dev/shm: empty and writable");
     ok(!strstr(res.out, "outside"), "nothing of the node's");
     snprintf(script, sizeof script, "%s-in", mine);
@@ -173,15 +186,21 @@ static void test_tmp(const struct isolation *is)
 
 static void test_hide(const struct isolation *is)
 {
-    const char *bind[] = {work, NULL}, *hide[] = {state, "/nonexistent/place", "/etc/hostname", NULL};
+    const char *bind[] = {work, NULL},
+               *hide[] = {state, "/nonexistent/place", "/etc/hostname", NULL};
     char script[512];
     struct result res;
-    struct spawn_request req = {.isolate = BERTH_ISOLATE_MOUNT, .by_userns = is->by_userns,
-                                .bind_rw = bind, .hide = hide, .cwd = work};
-    snprintf(script, sizeof script, "ls -A %s %s/attempts; touch %s/new; wc -c </etc/hostname; touch seen && pwd",
+    struct spawn_request req = {.isolate = BERTH_ISOLATE_MOUNT,
+                                .by_userns = is->by_userns,
+                                .bind_rw = bind,
+                                .hide = hide,
+                                .cwd = work};
+    snprintf(script, sizeof script,
+             "ls -A %s %s/attempts; touch %s/new; wc -c </etc/hostname; touch seen && pwd",
              state, state, state);
     run_sh(&req, script, &res);
-    has_str(res.out, "state:\nattempts\n\n", "hidden but for the way to the work directory");
+    has_str(res.out, "state:\nattempts\n\n",
+            "hidden but for the way to the work directory");
     has_str(res.out, "attempts:\n1\n", "other attempts are not seen");
     has_str(res.out, "Read-only", "nothing can be put there");
     has_str(res.out, "\n0\n", "a file is hidden, too");
@@ -200,9 +219,12 @@ static void test_devices(const struct isolation *is)
     struct result res;
     struct spawn_request req = {.isolate = BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_DEVICES,
                                 .by_userns = is->by_userns};
-    run_sh(&req, "echo /dev/*; echo x >/dev/null; head -c 4 /dev/urandom | wc -c; cat /dev/fd/0", &res);
+    run_sh(&req,
+           "echo /dev/*; echo x >/dev/null; head -c 4 /dev/urandom | wc -c; cat /dev/fd/0",
+           &res);
     is_str(res.out,
-           "/dev/fd /dev/full /dev/null /dev/random /dev/shm /dev/stderr /dev/stdin /dev/stdout /dev/tty "
+           "/dev/fd /dev/full /dev/null /dev/random /dev/shm /dev/stderr /dev/stdin "
+           "/dev/stdout /dev/tty "
            "/dev/urandom /dev/zero\n4\n",
            "the least of a /dev, and it works");
     req.isolate |= BERTH_ISOLATE_READONLY;
@@ -218,12 +240,21 @@ static void test_all(const struct isolation *is, uid_t uid)
     struct berth_error err = {0};
     struct result res;
     struct seccomp_filter *filter = seccomp_filter_new(&err);
-    struct spawn_request req = {.isolate = is->can, .by_userns = is->by_userns, .uid = uid, .gid = uid,
-                                .filter = filter, .bind_rw = bind, .hide = hide, .cwd = work,
+    struct spawn_request req = {.isolate = is->can,
+                                .by_userns = is->by_userns,
+                                .uid = uid,
+                                .gid = uid,
+                                .filter = filter,
+                                .bind_rw = bind,
+                                .hide = hide,
+                                .cwd = work,
                                 .host_name = "box"};
     run_sh(&req, "cat /proc/self/status", &res);
-    has_str(res.out, "\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
-                     "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n",
+    has_str(res.out,
+            "\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:"
+            "\t0000000000000000\n"
+            "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:"
+            "\t2\n",
             "no capability in any set, no_new_privs, filter");
     char ids[128];
     snprintf(ids, sizeof ids, "%u %u\n", uid, uid);
@@ -234,7 +265,10 @@ static void test_all(const struct isolation *is, uid_t uid)
         snprintf(ids, sizeof ids, "%u\n", uid);
         is_str(res.out, ids, "no other group");
     }
-    run_sh(&req, "touch here /tmp/x /dev/shm/y && ls -A . && uname -n && ls -d /proc/[0-9]* | wc -l", &res);
+    run_sh(
+        &req,
+        "touch here /tmp/x /dev/shm/y && ls -A . && uname -n && ls -d /proc/[0-9]* | wc -l",
+        &res);
     has_str(res.out, "here\n", "writes to work and /tmp");
     has_str(res.out, "box\n4\n", "own name, own processes");
     run_sh(&req, "unshare -U true; mount -t tmpfs x /tmp; echo done", &res);
@@ -250,8 +284,10 @@ static void test_root_payload(void)
 {
     struct result res;
     struct spawn_request req = {.isolate = BERTH_ISOLATE_PID | BERTH_ISOLATE_MOUNT};
-    run_sh(&req, "id -u; grep -h Cap... /proc/self/status | sort -u -k2 | cut -f2; "
-                 "echo 1 >/proc/sys/kernel/printk; cat /etc/shadow >/dev/null && echo own files", &res);
+    run_sh(&req,
+           "id -u; grep -h Cap... /proc/self/status | sort -u -k2 | cut -f2; "
+           "echo 1 >/proc/sys/kernel/printk; cat /etc/shadow >/dev/null && echo own files",
+           &res);
     has_str(res.out, "0\n0000000000000000\n", "uid 0 without capabilities");
     has_str(res.out, "Read-only", "cannot set the kernel");
 }

@@ -17,38 +17,79 @@ static long code_of(long r)
     return r < 0 ? errno : 0;
 }
 
-/* Invalid in every argument: a call that is let through fails otherwise than by EPERM, or not at all. */
+#define DENIED(name)      \
+    {                     \
+        SYS_##name, #name \
+    }
+static const struct {
+    long nr;
+    const char *name;
+} calls[] = {
+    DENIED(mount),
+    DENIED(umount2),
+    DENIED(pivot_root),
+    DENIED(move_mount),
+    DENIED(open_tree),
+    DENIED(fsopen),
+    DENIED(fsconfig),
+    DENIED(fsmount),
+    DENIED(fspick),
+    DENIED(mount_setattr),
+    DENIED(unshare),
+    DENIED(setns),
+    DENIED(ptrace),
+    DENIED(process_vm_readv),
+    DENIED(process_vm_writev),
+    DENIED(process_madvise),
+    DENIED(kcmp),
+    DENIED(pidfd_getfd),
+    DENIED(add_key),
+    DENIED(keyctl),
+    DENIED(request_key),
+    DENIED(bpf),
+    DENIED(perf_event_open),
+    DENIED(userfaultfd),
+    DENIED(io_uring_setup),
+    DENIED(io_uring_enter),
+    DENIED(io_uring_register),
+    DENIED(fanotify_init),
+    DENIED(name_to_handle_at),
+    DENIED(open_by_handle_at),
+    DENIED(kexec_load),
+    DENIED(kexec_file_load),
+    DENIED(init_module),
+    DENIED(finit_module),
+    DENIED(delete_module),
+    DENIED(reboot),
+    DENIED(swapon),
+    DENIED(swapoff),
+    DENIED(quotactl),
+    DENIED(acct),
+    DENIED(settimeofday),
+    DENIED(clock_settime),
+    DENIED(syslog),
+    DENIED(vhangup),
+#if defined(__x86_64__)
+    DENIED(iopl),
+    DENIED(ioperm),
+#endif
+};
+
+/* Invalid in every argument: a call that is let through fails otherwise than by EPERM,
+ * or not at all. */
 static void test_denied(void)
 {
-#define DENIED(name) {SYS_##name, #name}
-    static const struct {
-        long nr;
-        const char *name;
-    } calls[] = {
-        DENIED(mount), DENIED(umount2), DENIED(pivot_root), DENIED(move_mount), DENIED(open_tree),
-        DENIED(fsopen), DENIED(fsconfig), DENIED(fsmount), DENIED(fspick), DENIED(mount_setattr),
-        DENIED(unshare), DENIED(setns), DENIED(ptrace), DENIED(process_vm_readv),
-        DENIED(process_vm_writev), DENIED(process_madvise), DENIED(kcmp), DENIED(pidfd_getfd),
-        DENIED(add_key), DENIED(keyctl), DENIED(request_key), DENIED(bpf), DENIED(perf_event_open),
-        DENIED(userfaultfd), DENIED(io_uring_setup), DENIED(io_uring_enter), DENIED(io_uring_register),
-        DENIED(fanotify_init), DENIED(name_to_handle_at), DENIED(open_by_handle_at), DENIED(kexec_load),
-        DENIED(kexec_file_load), DENIED(init_module), DENIED(finit_module), DENIED(delete_module),
-        DENIED(reboot), DENIED(swapon), DENIED(swapoff), DENIED(quotactl), DENIED(acct),
-        DENIED(settimeofday), DENIED(clock_settime), DENIED(syslog), DENIED(vhangup),
-#if defined(__x86_64__)
-        DENIED(iopl), DENIED(ioperm),
-#endif
-    };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-        is_int(code_of(syscall(calls[i].nr, -1l, -1l, -1l, -1l, -1l, -1l)), EPERM, "%s is refused",
-               calls[i].name);
+        is_int(code_of(syscall(calls[i].nr, -1l, -1l, -1l, -1l, -1l, -1l)), EPERM,
+               "%s is refused", calls[i].name);
     is_int(code_of(syscall(SYS_clone3, -1l, -1l)), ENOSYS, "clone3 is not there");
 }
 
 static void test_clone(void)
 {
-    static const unsigned long flags[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-                                          CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
+    static const unsigned long flags[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
+                                          CLONE_NEWIPC, CLONE_NEWUSER,   CLONE_NEWPID,
+                                          CLONE_NEWNET};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         long pid = syscall(SYS_clone, flags[i] | SIGCHLD | (1ul << 40), 0l, 0l, 0l, 0l);
         if (pid == 0)
@@ -59,7 +100,8 @@ static void test_clone(void)
     if (pid == 0)
         _exit(5);
     int status = 0;
-    ok(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 5, "fork works");
+    ok(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 5,
+       "fork works");
 }
 
 static void *thread(void *arg)
@@ -77,8 +119,10 @@ static void test_allowed(void)
     int p[2], fd = memfd_create("x", 0);
     ok(pipe(p) == 0 && fd >= 0, "pipes and memory files work");
     ok(syscall(SYS_getrandom, &p[0], 0l, 0) == 0, "getrandom works");
-    ok(code_of(syscall(SYS_vmsplice, p[1], NULL, 0l, 0)) != EPERM, "vmsplice is let through");
-    ok(code_of(syscall(SYS_set_mempolicy, 0, NULL, 0l)) != EPERM, "set_mempolicy is let through");
+    ok(code_of(syscall(SYS_vmsplice, p[1], NULL, 0l, 0)) != EPERM,
+       "vmsplice is let through");
+    ok(code_of(syscall(SYS_set_mempolicy, 0, NULL, 0l)) != EPERM,
+       "set_mempolicy is let through");
     is_int(code_of(prctl(PR_SET_NAME, "x", 0, 0, 0)), 0, "prctl works");
     is_int(seccomp_filter_install(filter), 0, "a filter on top of the filter");
 }
@@ -91,8 +135,9 @@ static void test_sockets(void)
         ok(fd >= 0 || errno != EPERM, "sockets of family %d", good[i]);
         close(fd);
     }
-    static const long bad[] = {AF_KEY, AF_PACKET, AF_ALG, AF_VSOCK, AF_XDP, AF_TIPC, AF_RDS, AF_CAN, AF_X25,
-                               AF_ALG | 1l << 32, AF_KEY | 1l << 32};
+    static const long bad[] = {AF_KEY, AF_PACKET,         AF_ALG,           AF_VSOCK,
+                               AF_XDP, AF_TIPC,           AF_RDS,           AF_CAN,
+                               AF_X25, AF_ALG | 1l << 32, AF_KEY | 1l << 32};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         is_int(code_of(syscall(SYS_socket, bad[i], (long)SOCK_RAW, 0l)), EAFNOSUPPORT,
                "no sockets of family %#lx", bad[i]);
@@ -101,16 +146,23 @@ static void test_sockets(void)
 static void test_arguments_of_calls(void)
 {
     is_int(code_of(syscall(SYS_personality, 0xfffffffful)), 0, "personality may be asked");
-    is_int(code_of(syscall(SYS_personality, 0x0400000ul)), 0, "READ_IMPLIES_EXEC may be set");
+    is_int(code_of(syscall(SYS_personality, 0x0400000ul)), 0,
+           "READ_IMPLIES_EXEC may be set");
     is_int(code_of(syscall(SYS_personality, 0ul)), 0, "and taken away");
-    static const unsigned long bad[] = {8,         0x0040000, 0x0100000, 0x0440000, 0x0020008,
-                                        0x8000000, 0x0bbe001f, 1,        0x10,      0x7fffffff & ~0x100000ul};
+    static const unsigned long bad[] = {
+        8,         0x0040000,  0x0100000, 0x0440000, 0x0020008,
+        0x8000000, 0x0bbe001f, 1,         0x10,      0x7fffffff & ~0x100000ul};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        is_int(code_of(syscall(SYS_personality, bad[i])), EPERM, "personality %#lx is refused", bad[i]);
-    is_int(code_of(syscall(SYS_ioctl, -1l, (long)TIOCSTI, 0l)), EPERM, "TIOCSTI is refused");
-    is_int(code_of(syscall(SYS_ioctl, -1l, TIOCSTI | 1l << 32, 0l)), EPERM, "with rubbish on top, too");
-    is_int(code_of(syscall(SYS_ioctl, -1l, (long)TIOCLINUX, 0l)), EPERM, "TIOCLINUX is refused");
-    is_int(code_of(syscall(SYS_ioctl, -1l, (long)TIOCGWINSZ, 0l)), EBADF, "other ioctls are let through");
+        is_int(code_of(syscall(SYS_personality, bad[i])), EPERM,
+               "personality %#lx is refused", bad[i]);
+    is_int(code_of(syscall(SYS_ioctl, -1l, (long)TIOCSTI, 0l)), EPERM,
+           "TIOCSTI is refused");
+    is_int(code_of(syscall(SYS_ioctl, -1l, TIOCSTI | 1l << 32, 0l)), EPERM,
+           "with rubbish on top, too");
+    is_int(code_of(syscall(SYS_ioctl, -1l, (long)TIOCLINUX, 0l)), EPERM,
+           "TIOCLINUX is refused");
+    is_int(code_of(syscall(SYS_ioctl, -1l, (long)TIOCGWINSZ, 0l)), EBADF,
+           "other ioctls are let through");
 }
 
 static void test_foreign_abi(void)
@@ -124,7 +176,8 @@ static void test_foreign_abi(void)
         _exit(1);
     }
     waitpid(pid, &status, 0);
-    ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "a call by the i386 way ends the process");
+    ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+       "a call by the i386 way ends the process");
     pid = fork();
     if (pid == 0) {
         syscall(0x40000000 | SYS_getpid);
@@ -158,7 +211,8 @@ static void without_nnp(void *arg)
     if (geteuid() == 0 && (setresgid(TEST_UID, TEST_UID, TEST_UID) < 0 ||
                            setresuid(TEST_UID, TEST_UID, TEST_UID) < 0))
         return;
-    is_int(seccomp_filter_install(filter), -EACCES, "without no_new_privs a user is refused");
+    is_int(seccomp_filter_install(filter), -EACCES,
+           "without no_new_privs a user is refused");
 }
 
 int main(void)

@@ -55,7 +55,8 @@ static void test_arguments(void)
     many[0] = "/dev/../etc/passwd";
     refuses(&req, "device '/dev/../etc");
     req.devices = NULL;
-    static const char *const bad[] = {"x", "1-", "-1", "3-1", "1,,2", "1,", "99999", "", "0 1"};
+    static const char *const bad[] = {"x",  "1-",    "-1", "3-1", "1,,2",
+                                      "1,", "99999", "",   "0 1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         req.cpu_list = bad[i];
         refuses(&req, "cpu list");
@@ -95,12 +96,14 @@ static void test_ends(unsigned isolate, bool by_userns)
     is_int(res.st.signals_sent, 0, "no signal was sent");
 }
 
-static void write_file(const char *name, const char *text, mode_t mode, char *path, size_t size)
+static void write_file(const char *name, const char *text, mode_t mode, char *path,
+                       size_t size)
 {
     snprintf(path, size, "%s/%s", dir, name);
     unlink(path); /* of another uid, perhaps */
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    ok(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write '%s'", name);
+    ok(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write '%s'",
+       name);
     fchmod(fd, mode);
     close(fd);
 }
@@ -135,7 +138,8 @@ static void test_exec_failures(unsigned isolate, bool by_userns)
     snprintf(text, sizeof text, "exec '%s': its interpreter does not exist", path);
     fails(argv, isolate, by_userns, ENOENT, text);
     struct result res;
-    struct spawn_request req = {.isolate = isolate, .by_userns = by_userns, .cwd = "/nonexistent"};
+    struct spawn_request req = {
+        .isolate = isolate, .by_userns = by_userns, .cwd = "/nonexistent"};
     run_sh(&req, "true", &res);
     is_int(res.r, -ENOENT, "no directory to work in");
     has_str(res.err.text, "change directory to '/nonexistent'", "which is told");
@@ -180,13 +184,18 @@ static void test_birth(unsigned isolate, bool by_userns)
     mode_t mask = umask(0);
     int leak = open("/dev/null", O_RDONLY), high = fcntl(leak, F_DUPFD, 100);
     run_sh(&req, "exec cat /proc/self/status", &res);
-    has_str(res.out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n",
-            "signals: none blocked, ignored or caught");
-    run_sh(&req, "read pid comm state ppid pgrp sid rest </proc/self/stat; "
-                 "[ $pid = $pgrp ] && [ $pid = $sid ] && echo own", &res);
+    has_str(
+        res.out,
+        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n",
+        "signals: none blocked, ignored or caught");
+    run_sh(&req,
+           "read pid comm state ppid pgrp sid rest </proc/self/stat; "
+           "[ $pid = $pgrp ] && [ $pid = $sid ] && echo own",
+           &res);
     is_str(res.out, "own\n", "its own session and process group");
     run_sh(&req, "exec ls /proc/self/fd", &res);
-    is_str(res.out, "0\n1\n2\n3\n", "no descriptor but 0 1 2 (and the one that ls looks through)");
+    is_str(res.out, "0\n1\n2\n3\n",
+           "no descriptor but 0 1 2 (and the one that ls looks through)");
     run_sh(&req, "umask; pwd; ulimit -c", &res);
     is_str(res.out, "0022\n/usr\n0\n", "umask, directory, no core dumps");
     req.env = env;
@@ -217,12 +226,17 @@ static void test_limits(void)
                                 .nice = 5,
                                 .cpu_list = "0",
                                 .io_class = IOPRIO_CLASS_IDLE};
-    run_sh(&req, "ulimit -n; ulimit -f; ulimit -v; nice; grep Cpus_allowed_list /proc/self/status", &res);
-    is_str(res.out, "64\n2048\n1048576\n5\nCpus_allowed_list:\t0\n", "limits, nice and affinity");
+    run_sh(
+        &req,
+        "ulimit -n; ulimit -f; ulimit -v; nice; grep Cpus_allowed_list /proc/self/status",
+        &res);
+    is_str(res.out, "64\n2048\n1048576\n5\nCpus_allowed_list:\t0\n",
+           "limits, nice and affinity");
     req.run = io_class;
     req.run_arg = &touched;
     run_request(&req, &res);
-    is_int(res.st.value, IOPRIO_CLASS_IDLE, "io priority; a function in place of a program");
+    is_int(res.st.value, IOPRIO_CLASS_IDLE,
+           "io priority; a function in place of a program");
     is_int(touched, 0, "which has memory of its own");
     req.run = NULL;
     req.cpu_list = "1023";
@@ -271,21 +285,24 @@ static void crossed_stdio(void *arg)
 }
 
 /* Payload in a pipe; returns the read end of its stdout. */
-static int start_sh(const char *script, unsigned isolate, bool by_userns, int in, struct spawned *s)
+static int start_sh(const char *script, unsigned isolate, bool by_userns, int in,
+                    struct spawned *s)
 {
     const char *argv[] = {"/bin/sh", "-c", script, NULL};
     int p[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (pipe2(p, O_CLOEXEC) < 0)
         return -1;
-    struct spawn_request req = {.argv = argv, .env = test_env, .stdio = {in >= 0 ? in : null, p[1], p[1]},
-                                .isolate = isolate, .by_userns = by_userns};
+    struct spawn_request req = {.argv = argv,
+                                .env = test_env,
+                                .stdio = {in >= 0 ? in : null, p[1], p[1]},
+                                .isolate = isolate,
+                                .by_userns = by_userns};
     struct berth_error err = {0};
     ok(spawn(&req, s, NULL, &err) == 0, "starts: %s", script);
     close(null);
     close(p[1]);
     return p[0];
 }
-
 
 /* In a process that is then killed. */
 static void test_parent_death(unsigned isolate, bool by_userns)
@@ -296,9 +313,13 @@ static void test_parent_death(unsigned isolate, bool by_userns)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        static const char *const argv[] = {"/bin/sh", "-c", "echo up; sleep 1000 & exec sleep 1000", NULL};
-        struct spawn_request req = {.argv = argv, .env = test_env, .stdio = {go[0], p[1], p[1]},
-                                    .isolate = isolate, .by_userns = by_userns};
+        static const char *const argv[] = {"/bin/sh", "-c",
+                                           "echo up; sleep 1000 & exec sleep 1000", NULL};
+        struct spawn_request req = {.argv = argv,
+                                    .env = test_env,
+                                    .stdio = {go[0], p[1], p[1]},
+                                    .isolate = isolate,
+                                    .by_userns = by_userns};
         struct spawned s;
         if (spawn(&req, &s, NULL, NULL) < 0)
             _exit(1);
@@ -328,8 +349,10 @@ static void test_parent_death_direct(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        static const char *const argv[] = {"/bin/sh", "-c", "echo up; exec sleep 1000", NULL};
-        struct spawn_request req = {.argv = argv, .env = test_env, .stdio = {0, p[1], p[1]}};
+        static const char *const argv[] = {"/bin/sh", "-c", "echo up; exec sleep 1000",
+                                           NULL};
+        struct spawn_request req = {
+            .argv = argv, .env = test_env, .stdio = {0, p[1], p[1]}};
         struct spawned s;
         if (spawn(&req, &s, NULL, NULL) < 0)
             _exit(1);
@@ -355,18 +378,21 @@ static void test_init(bool by_userns)
     struct spawn_request req = {.isolate = BERTH_ISOLATE_PID, .by_userns = by_userns};
     run_sh(&req, "echo $$ $PPID; ls -d /proc/[0-9]* | wc -l", &res);
     is_str(res.out, "2 1\n4\n", "process 2, child of 1, sees its own only (1, sh, ls, wc)");
-    run_sh(&req, "for i in 1 2 3 4 5; do (sh -c 'exit 3' &); done; n=0; "
-                 "while grep -q '^State:.Z' /proc/[0-9]*/status; do n=$((n+1)); [ $n -gt 500 ] && exit 1; "
-                 "sleep 0.01; done", &res);
+    run_sh(&req,
+           "for i in 1 2 3 4 5; do (sh -c 'exit 3' &); done; n=0; "
+           "while grep -q '^State:.Z' /proc/[0-9]*/status; do n=$((n+1)); [ $n -gt 500 ] "
+           "&& exit 1; "
+           "sleep 0.01; done",
+           &res);
     is_int(res.st.value, 0, "orphans are reaped");
-    int out = start_sh("sh -c 'sleep 1000 & setsid sleep 1000 &' ; exit 5", BERTH_ISOLATE_PID, by_userns,
-                       -1, &s);
+    int out = start_sh("sh -c 'sleep 1000 & setsid sleep 1000 &' ; exit 5",
+                       BERTH_ISOLATE_PID, by_userns, -1, &s);
     is_int(spawn_reap(&s, &st), 0, "a payload leaves daemons behind");
     is_int(st.value, 5, "its own status is told");
     ok(ends(out, 0), "and by then they are dead");
     close(out);
-    out = start_sh("trap 'exit 42' TERM; echo ready; while :; do sleep 0.01; done", BERTH_ISOLATE_PID,
-                   by_userns, -1, &s);
+    out = start_sh("trap 'exit 42' TERM; echo ready; while :; do sleep 0.01; done",
+                   BERTH_ISOLATE_PID, by_userns, -1, &s);
     ok(reads_line(out, line, sizeof line), "it is ready");
     is_int(pidfd_send_signal(s.pidfd, SIGTERM, NULL, 0), 0, "a signal to init");
     spawn_reap(&s, &st);
@@ -393,7 +419,8 @@ static void test_output_ends(bool by_userns)
     struct spawn_status st;
     if (pipe2(in, O_CLOEXEC) < 0)
         return;
-    int out = start_sh("exec >/dev/null 2>&1; read line", BERTH_ISOLATE_PID, by_userns, in[0], &s);
+    int out = start_sh("exec >/dev/null 2>&1; read line", BERTH_ISOLATE_PID, by_userns,
+                       in[0], &s);
     ok(ends(out, WAIT_MS), "output ends when the payload closes it");
     struct pollfd p = {.fd = s.pidfd, .events = POLLIN};
     is_int(poll(&p, 1, 0), 0, "while it runs on");
@@ -411,7 +438,8 @@ static void test_many(bool by_userns)
     for (int i = 0; i < 8; i++) {
         char script[32];
         snprintf(script, sizeof script, "exit %d", i + 10);
-        out[i] = start_sh(script, i & 1 ? BERTH_ISOLATE_PID : 0, by_userns && i & 1, -1, &s[i]);
+        out[i] =
+            start_sh(script, i & 1 ? BERTH_ISOLATE_PID : 0, by_userns && i & 1, -1, &s[i]);
     }
     for (int i = 7; i >= 0; i--) {
         good += spawn_reap(&s[i], &st) == 0 && st.value == i + 10;
