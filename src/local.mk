@@ -107,6 +107,7 @@ libberth_a_SOURCES = \
 	src/worker/command.h \
 	src/worker/disk.c \
 	src/worker/enforce.c \
+	src/worker/explain.c \
 	src/worker/enforce.h \
 	src/worker/fetch.c \
 	src/worker/gather.c \

@@ -56,8 +56,10 @@ int cli_flags(struct cli *c, const struct flag *flags, int argc, char **argv,
               int *ret_rest);
 
 int cli_usage(const struct command *cmd);
-int cli_fail(struct cli *c); /* prints c->err; the exit status that fits it */
+int cli_fail(struct cli *c); /* prints c->err of the host; the exit status that fits it */
+int cli_fail_here(struct cli *c, int status); /* prints c->err of this side; gives status */
 int cli_connect(struct cli *c);
+void cli_disconnect(struct cli *c);
 /* Asks a question ("tasks", ...); 0 or -errno with c->err. */
 int cli_query(struct cli *c, struct value request, struct value *ret);
 int cli_send(struct cli *c, int type, const struct value *body);

@@ -90,6 +90,12 @@ int cli_flags(struct cli *c, const struct flag *flags, int argc, char **argv, in
     return n;
 }
 
+int cli_fail_here(struct cli *c, int status)
+{
+    fprintf(stderr, "berth: %s\n", c->err.text);
+    return status;
+}
+
 int cli_fail(struct cli *c)
 {
     fprintf(stderr, "berth: %s\n", c->err.text);
@@ -97,6 +103,8 @@ int cli_fail(struct cli *c)
     case ENOENT:
         return EXIT_NOT_FOUND;
     case ECONNREFUSED:
+    case ECONNRESET:
+    case EPIPE:
         return EXIT_NO_DAEMON;
     case EINVAL:
     case EPERM:
@@ -132,6 +140,12 @@ int cli_connect(struct cli *c)
         &c->err, ECONNREFUSED,
         "berthd does not answer at '%s': is it running? (--run-dir names another place)",
         path);
+}
+
+void cli_disconnect(struct cli *c)
+{
+    if (c->fd >= 0)
+        close(take_fd(c->fd));
 }
 
 int cli_send(struct cli *c, int type, const struct value *body)

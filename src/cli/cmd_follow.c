@@ -3,8 +3,10 @@
 /* Commands that stay: logs, events, top. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -104,6 +106,37 @@ int cmd_events(struct cli *c, int argc, char **argv)
     }
 }
 
+/* ---- top ---- */
+
+static volatile sig_atomic_t top_signalled;
+
+static void top_signal(int number)
+{
+    top_signalled = number;
+}
+
+/* Keys come one by one and are not shown; *ret_before is how the terminal was. */
+static bool top_keys(struct termios *ret_before)
+{
+    struct sigaction action = {.sa_handler = top_signal}; /* no SA_RESTART: they wake poll */
+    if (tcgetattr(0, ret_before) < 0)
+        return false;
+    struct termios keys = *ret_before;
+    keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    return tcsetattr(0, TCSANOW, &keys) == 0;
+}
+
+static int64_t sum_of(const struct value *map)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; map && i < map->count; i++)
+        sum += map->pairs[i].val.type == VALUE_INT ? map->pairs[i].val.i : 0;
+    return sum;
+}
+
 static int top_once(struct cli *c)
 {
     static const struct column columns[] = {{"ID", "id", 26, COLUMN_TEXT},
@@ -133,31 +166,47 @@ static int top_once(struct cli *c)
            value_str(&stats, "host", ""), (long long)value_int(&stats, "waiting", 0),
            (long long)value_int(&stats, "running", 0), value_float(booked, "cpus", 0),
            value_float(capacity, "cpus", 0), used, all,
-           (long long)value_int(value_get(&stats, "finished"), "succeeded", 0),
+           (long long)sum_of(value_get(&stats, "finished")),
            value_bool(&stats, "draining", false) ? "  DRAINING" : "");
     print_table(columns, value_get(&tasks, "tasks"));
     fflush(stdout);
     return EXIT_GOOD;
 }
 
+/* Until a key, a signal or a failure ends it. */
+static int top_live(struct cli *c, bool keys)
+{
+    struct pollfd in = {.fd = 0, .events = POLLIN};
+    int status = EXIT_GOOD;
+    char key = 0;
+    while (status == EXIT_GOOD && !top_signalled && key != 'q' && key != 'Q') {
+        struct arena *kept = c->arena;
+        c->arena = arena_new();
+        status = c->arena ? top_once(c) : EXIT_BAD;
+        arena_free(c->arena);
+        c->arena = kept;
+        if (status == EXIT_GOOD && poll(&in, keys, 1000) > 0 && read(0, &key, 1) != 1)
+            return EXIT_GOOD; /* the terminal is gone */
+    }
+    return status;
+}
+
 int cmd_top(struct cli *c, int argc, char **argv)
 {
     bool once = false;
+    struct termios before;
     const struct flag flags[] = {{.name = "once", .set = &once}, {.name = NULL}};
     if (cli_flags(c, flags, argc, argv, NULL) != 0)
         return usage_of("top");
-    for (;;) {
-        struct arena *kept = c->arena;
-        struct pollfd in = {.fd = 0, .events = POLLIN};
-        char key;
-        c->arena = arena_new();
-        int status = c->arena ? top_once(c) : EXIT_BAD;
-        arena_free(c->arena);
-        c->arena = kept;
-        if (status != EXIT_GOOD || once || c->json || !c->terminal)
-            return status;
-        if (poll(&in, isatty(0) ? 1 : 0, 1000) > 0 && read(0, &key, 1) == 1 &&
-            (key == 'q' || key == 'Q'))
-            return EXIT_GOOD;
+    if (once || c->json || !c->terminal)
+        return top_once(c);
+    bool keys = top_keys(&before);
+    int status = top_live(c, keys);
+    if (keys)
+        tcsetattr(0, TCSANOW, &before);
+    if (top_signalled) {
+        signal(top_signalled, SIG_DFL);
+        raise(top_signalled);
     }
+    return status;
 }

@@ -24,7 +24,7 @@ static int plugin_show(struct cli *c, const char *const *dirs, const char *name)
     struct plugin *p;
     struct value v;
     if (load_by_name(c, dirs, name, &p) < 0)
-        return cli_fail(c);
+        return cli_fail_here(c, EXIT_BAD);
     if (plugin_describe(p, c->arena, &v) < 0)
         return EXIT_BAD;
     if (c->json)
@@ -40,10 +40,10 @@ static int plugin_check(struct cli *c, const char *path)
     struct plugin *p;
     if (fd < 0) {
         berth_fail_errno(&c->err, errno, "cannot open '%s'", path);
-        return cli_fail(c);
+        return cli_fail_here(c, EXIT_BAD);
     }
     if (plugin_load(take_fd(fd), real, &p, &c->err) < 0)
-        return cli_fail(c);
+        return cli_fail_here(c, EXIT_BAD);
     struct value v = value_new_map(c->arena);
     value_put_str(c->arena, &v, "file", real);
     value_put_str(c->arena, &v, "name", p->desc.name);
@@ -121,7 +121,7 @@ int cmd_plugin(struct cli *c, int argc, char **argv)
         return EXIT_USAGE;
     const char *const *dirs = plugin_dirs(c, path, &config);
     if (!dirs)
-        return cli_fail(c);
+        return cli_fail_here(c, EXIT_BAD);
     if (n == 1 && !strcmp(argv[0], "list"))
         status = plugin_list(c, dirs);
     else if (n == 2 && !strcmp(argv[0], "show"))

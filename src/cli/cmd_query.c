@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /* Commands that ask the host one question and print the answer. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
+
+#define RELOAD_MS 10000 /* a new host answers by then */
 
 static const struct command *self(const char *name)
 {
@@ -201,21 +204,57 @@ int cmd_drain(struct cli *c, int argc, char **argv)
     return ask_and_print(c, off ? "undrain" : "drain", NULL);
 }
 
-static int tell_daemon(struct cli *c, int type)
+/* Waits until the host that was told has gone. 0 or -errno. */
+static int tell_daemon(struct cli *c, int type, struct value *ret_answer)
 {
-    struct value body = value_new_map(c->arena), answer;
-    int got;
-    if (cli_send(c, type, &body) < 0 || cli_recv(c, &got, &answer) < 0)
-        return cli_fail(c);
-    return c->json ? cli_print_json(c, &answer) : EXIT_GOOD;
+    struct value body = value_new_map(c->arena), more;
+    struct berth_error err;
+    int got, rc = cli_send(c, type, &body);
+    if (rc == 0)
+        rc = cli_recv(c, &got, ret_answer);
+    if (rc < 0)
+        return rc;
+    err = c->err;
+    while (cli_recv(c, &got, &more) == 0)
+        ;
+    c->err = err;
+    cli_disconnect(c);
+    return 0;
 }
 
+static int host_since(struct cli *c, int64_t *ret_ms)
+{
+    struct value stats;
+    int rc = cli_query(c, cli_question(c, "stats", NULL), &stats);
+    if (rc == 0)
+        *ret_ms = value_int(&stats, "started_ms", 0);
+    return rc;
+}
+
+/* Comes back when the new host answers, so that the next command finds it. */
 int cmd_reload(struct cli *c, int argc, char **argv)
 {
-    return words(c, argc, argv, 0) < 0 ? EXIT_USAGE : tell_daemon(c, FRAME_CTL_RELOAD);
+    struct value answer;
+    int64_t before, since;
+    if (words(c, argc, argv, 0) < 0)
+        return EXIT_USAGE;
+    if (host_since(c, &before) < 0 || tell_daemon(c, FRAME_CTL_RELOAD, &answer) < 0)
+        return cli_fail(c);
+    for (int64_t end = now_ms() + RELOAD_MS; host_since(c, &since) < 0 || since == before;) {
+        cli_disconnect(c);
+        if (now_ms() > end)
+            return cli_fail(c);
+        poll(NULL, 0, 10);
+    }
+    return c->json ? cli_print_json(c, &answer) : EXIT_GOOD;
 }
 
 int cmd_stop(struct cli *c, int argc, char **argv)
 {
-    return words(c, argc, argv, 0) < 0 ? EXIT_USAGE : tell_daemon(c, FRAME_CTL_STOP);
+    struct value answer;
+    if (words(c, argc, argv, 0) < 0)
+        return EXIT_USAGE;
+    if (tell_daemon(c, FRAME_CTL_STOP, &answer) < 0)
+        return cli_fail(c);
+    return c->json ? cli_print_json(c, &answer) : EXIT_GOOD;
 }

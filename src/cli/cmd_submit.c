@@ -98,6 +98,35 @@ static int take_input(struct cli *c, struct submit *s)
     return 0;
 }
 
+static struct value *find_key(struct value *map, const char *key)
+{
+    for (uint32_t i = 0; i < map->count; i++)
+        if (!strcmp(map->pairs[i].key.s, key))
+            return &map->pairs[i].val;
+    return NULL;
+}
+
+/* Maps and lists grow by what is given; all else, and the words of a command, is replaced. */
+static void merge(struct cli *c, struct value *into, const struct value *given)
+{
+    for (uint32_t i = 0; i < given->count; i++) {
+        const char *key = given->pairs[i].key.s;
+        const struct value *v = &given->pairs[i].val;
+        struct value *old = find_key(into, key);
+        bool both_lists = old && old->type == VALUE_ARRAY && v->type == VALUE_ARRAY;
+        if (!old)
+            value_put(c->arena, into, key, *v);
+        else if (old->type == VALUE_MAP && v->type == VALUE_MAP)
+            merge(c, old, v);
+        else if (both_lists && strcmp(key, "args") != 0 && strcmp(key, "command") != 0)
+            for (uint32_t k = 0; k < v->count; k++)
+                value_add(c->arena, old, v->items[k]);
+        else
+            *old = *v;
+    }
+}
+
+/* The file's task under what the command line says. */
 static int take_file(struct cli *c, struct submit *s)
 {
     cleanup_free char *data = NULL;
@@ -105,10 +134,15 @@ static int take_file(struct cli *c, struct submit *s)
     int rc = read_file(s->file, INPUT_MAX, &data, &len);
     if (rc < 0)
         return berth_fail_errno(&c->err, -rc, "cannot read '%s'", s->file);
-    rc = value_from_json(c->arena, data, len, &value_limits_default, &s->task, &c->err);
-    if (rc == 0 && s->task.type != VALUE_MAP)
+    struct value task;
+    rc = value_from_json(c->arena, data, len, &value_limits_default, &task, &c->err);
+    if (rc == 0 && task.type != VALUE_MAP)
         rc = berth_fail(&c->err, EINVAL, "not a JSON object");
-    return rc < 0 ? berth_wrap(&c->err, "%s", s->file) : 0;
+    if (rc < 0)
+        return berth_wrap(&c->err, "%s", s->file);
+    merge(c, &task, &s->task);
+    s->task = task;
+    return 0;
 }
 
 static int put_int(struct cli *c, struct value *map, const char *key, const char *text)
@@ -155,15 +189,13 @@ static void put_words(struct cli *c, struct submit *s, const char *key, char **w
         value_put(c->arena, &s->task, key, list);
 }
 
+/* The exit status. */
 static int build(struct cli *c, struct submit *s, char **words, int count)
 {
-    int rc = s->file ? take_file(c, s) : 0;
-    if (rc == 0)
-        rc = put_amounts(c, s);
-    if (rc == 0)
-        rc = take_input(c, s);
-    if (rc < 0)
-        return rc;
+    if (put_amounts(c, s) < 0)
+        return cli_fail_here(c, EXIT_USAGE);
+    if (take_input(c, s) < 0)
+        return cli_fail_here(c, EXIT_BAD);
     value_put_str(c->arena, &s->task, "executer", s->executer);
     value_put_str(c->arena, &s->task, "runtime", s->runtime);
     value_put_str(c->arena, &s->task, "image", s->image);
@@ -186,7 +218,7 @@ static int build(struct cli *c, struct submit *s, char **words, int count)
         value_put(c->arena, &files, "in", s->files_in);
         value_put(c->arena, &s->task, "files", files);
     }
-    return 0;
+    return s->file && take_file(c, s) < 0 ? cli_fail_here(c, EXIT_BAD) : EXIT_GOOD;
 }
 
 static void print_output(const struct value *result, const char *key, FILE *to)
@@ -296,7 +328,6 @@ int cmd_submit(struct cli *c, int argc, char **argv)
               stderr);
         return EXIT_USAGE;
     }
-    if (build(c, &s, argv + rest, argc - rest) < 0)
-        return cli_fail(c);
-    return submit(c, &s);
+    int status = build(c, &s, argv + rest, argc - rest);
+    return status == EXIT_GOOD ? submit(c, &s) : status;
 }

@@ -9,10 +9,15 @@
 #include "base/str.h"
 #include "cli/cli.h"
 
+static bool is_control(char c)
+{
+    return ((unsigned char)c < 32 && c != '\t') || c == 127;
+}
+
 void print_text(const char *s)
 {
     for (; s && *s; s++)
-        putchar((unsigned char)*s < 32 || *s == 127 ? '?' : *s);
+        putchar(is_control(*s) ? '?' : *s);
 }
 
 static void format_time(int64_t unix_ms, char *out, size_t len)
@@ -74,6 +79,26 @@ static void print_scalar(const char *key, const struct value *v)
     }
 }
 
+/* Text of more than a line, or that came as bytes. */
+static bool is_block(const struct value *v)
+{
+    if (v->type == VALUE_STR)
+        return memchr(v->s, '\n', v->len);
+    return v->type == VALUE_BIN && v->len && is_utf8(v->s, v->len) && !memchr(v->s, '\0', v->len);
+}
+
+static void print_block(const struct value *v, int indent)
+{
+    const char *end = v->s + v->len;
+    for (const char *line = v->s, *next; line < end; line = next) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        next = stop ? stop + 1 : end;
+        printf("\n%*s", indent, "");
+        for (; line < (stop ? stop : end); line++)
+            putchar(is_control(*line) ? '?' : *line);
+    }
+}
+
 static void print_indented(const struct value *map, int indent)
 {
     for (uint32_t i = 0; i < map->count; i++) {
@@ -85,7 +110,9 @@ static void print_indented(const struct value *map, int indent)
             print_indented(v, indent + 2);
             continue;
         }
-        if (v->type != VALUE_ARRAY) {
+        if (is_block(v)) {
+            print_block(v, indent + 2);
+        } else if (v->type != VALUE_ARRAY) {
             putchar(' ');
             print_scalar(key, v);
         }

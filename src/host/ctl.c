@@ -103,6 +103,23 @@ static void ctl_submit(struct ctl_client *c, const struct value *body)
 
 /* ---- events ---- */
 
+static struct value event_value(struct arena *a, int64_t ms, const struct job *j,
+                                const char *event, const char *message)
+{
+    struct value body = value_new_map(a);
+    value_put_int(a, &body, "ms", ms);
+    value_put_str(a, &body, "id", j->id);
+    value_put_str(a, &body, "event", event);
+    value_put_int(a, &body, "attempt", j->attempt);
+    value_put_str(a, &body, "executer", j->item.executer);
+    value_put_str(a, &body, "runtime", j->item.runtime);
+    value_put_str(a, &body, "tenant", j->item.tenant);
+    if (j->verdict)
+        value_put_str(a, &body, "verdict", berth_verdict_name(j->verdict));
+    value_put_str(a, &body, "message", message);
+    return body;
+}
+
 void ctl_event(struct host *h, const struct job *j, const char *event, const char *message)
 {
     struct ctl_client *c, *next;
@@ -119,20 +136,49 @@ void ctl_event(struct host *h, const struct job *j, const char *event, const cha
             a = arena_new();
             if (!a)
                 return;
-            body = value_new_map(a);
-            value_put_int(a, &body, "ms", unix_ms());
-            value_put_str(a, &body, "id", j->id);
-            value_put_str(a, &body, "event", event);
-            value_put_int(a, &body, "attempt", j->attempt);
-            value_put_str(a, &body, "executer", j->item.executer);
-            value_put_str(a, &body, "runtime", j->item.runtime);
-            value_put_str(a, &body, "tenant", j->item.tenant);
-            if (j->verdict)
-                value_put_str(a, &body, "verdict", berth_verdict_name(j->verdict));
-            value_put_str(a, &body, "message", message);
+            body = event_value(a, unix_ms(), j, event, message);
         }
         conn_send(c->conn, FRAME_CTL_EVENT, &body);
     }
+}
+
+/* Whoever follows a task that is done already must hear of its end all the same. */
+static int ctl_event_past(struct ctl_client *c, const char *id, struct berth_error *err)
+{
+    cleanup_arena struct arena *a = arena_new();
+    const struct job *j = job_find(c->host, id);
+    struct store_row row = {0};
+    if (j && !job_is_done(j))
+        return 0;
+    if (!a)
+        return berth_fail(err, ENOMEM, "out of memory");
+    int rc = j ? 0 : store_get(c->host->store, id, a, &row, err);
+    if (rc == -ENOENT)
+        return berth_fail(err, ENOENT, "no task '%s'", id);
+    if (rc < 0)
+        return rc;
+    struct job stored = {.id = id,
+                         .attempt = row.attempt,
+                         .verdict = row.verdict,
+                         .finished_ms = row.finished_ms,
+                         .item = {.executer = row.executer, .runtime = row.runtime, .tenant = row.tenant}};
+    j = j ? j : &stored;
+    struct value body = event_value(a, j->finished_ms, j, "done", NULL);
+    return conn_send(c->conn, FRAME_CTL_EVENT, &body);
+}
+
+static void ctl_events(struct ctl_client *c, const struct value *body)
+{
+    const char *id = value_str(body, "id", NULL);
+    struct berth_error err = {0};
+    free(take_ptr(c->events_id));
+    if (id && !(c->events_id = strdup(id)))
+        berth_fail(&err, ENOMEM, "out of memory");
+    else if (id)
+        ctl_event_past(c, id, &err);
+    c->events = !err.code;
+    if (err.code)
+        ctl_error(c, &err);
 }
 
 /* ---- logs ---- */
@@ -142,7 +188,7 @@ static void ctl_log_more(void *arg)
     struct ctl_client *c = arg;
     char data[CTL_CHUNK];
     uint64_t offset = 0;
-    int n = 0;
+    int n = 1; /* there may be more */
     while (conn_backlog(c->conn) < CTL_BACKLOG_MAX &&
            (n = log_reader_read(c->log, data, sizeof data, &offset)) > 0) {
         cleanup_arena struct arena *a = arena_new();
@@ -259,10 +305,7 @@ static void ctl_frame(void *arg, int type, const struct value *body, struct aren
         ctl_logs(c, body);
         return;
     case FRAME_CTL_EVENTS:
-        free(c->events_id);
-        c->events_id =
-            value_str(body, "id", NULL) ? strdup(value_str(body, "id", "")) : NULL;
-        c->events = true;
+        ctl_events(c, body);
         return;
     case FRAME_CTL_RELOAD:
         ctl_monitor(c, "R\n");

@@ -99,7 +99,8 @@ struct runtime_link {
     bool probed, healthy;
     char version[64], detail[252], plugin_version[64];
     struct arena *probe_arena;
-    struct value enforce; /* map, in probe_arena */
+    struct value enforce;   /* map, in probe_arena: the best that can be had */
+    struct value executers; /* likewise: executer -> map */
     uint64_t started, failed;
 };
 
@@ -200,7 +201,8 @@ void job_orphan_published(struct job *j); /* its result reached the sender's que
 int job_body(struct job *j, struct arena *a, const void **ret, size_t *ret_len,
              struct berth_error *err);
 void job_row(const struct job *j, struct store_row *row);
-const char *job_state_name(const struct job *j);
+bool job_is_done(const struct job *j);              /* its result may be shown */
+const char *job_state_name(const struct job *j);    /* for callers: queued, starting, running or done */
 
 /* verdict.c: ends that the host itself decides */
 struct value result_make(struct arena *a, const struct job *j, int verdict, int blame,
@@ -216,6 +218,8 @@ void dispatch_run(void *host);
 /* links.c: workers and supervisors */
 int links_open(struct host *h, struct berth_error *err);
 struct runtime_link *host_runtime(struct host *h, const char *name);
+/* How each limit is held for tasks of this executer ("": any), as the worker says; NULL: it has not yet. */
+const struct value *runtime_enforce(const struct runtime_link *r, const char *executer);
 void link_confirm(struct link *l, const char *id, int attempt);
 void link_cancel(struct link *l, const struct job *j, int verdict);
 void runtime_sweep(struct runtime_link *r, struct job *j);

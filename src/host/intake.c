@@ -13,6 +13,18 @@ struct intake {
     struct buf body;
 };
 
+/* Who is asking, if that is known, is not for the task to say otherwise. */
+static int intake_tenant(struct intake *in, const char *tenant, struct berth_error *err)
+{
+    if (!tenant)
+        return 0;
+    if (*in->task.tenant && strcmp(in->task.tenant, tenant) != 0)
+        return berth_fail(err, EPERM, "key 'tenant': '%s' is not the sender's, which is '%s'",
+                          in->task.tenant, tenant);
+    in->task.tenant = tenant;
+    return 0;
+}
+
 static int intake_limits(struct intake *in, struct berth_error *err)
 {
     struct host *h = in->host;
@@ -65,10 +77,11 @@ static int intake_capacity(struct intake *in, struct berth_error *err)
 static int intake_require(struct intake *in, struct berth_error *err)
 {
     struct runtime_link *r = host_runtime(in->host, in->plan.runtime->name);
-    if (!r || !r->probed)
+    const struct value *enforce = r ? runtime_enforce(r, in->task.executer) : NULL;
+    if (!enforce)
         return 0; /* the worker decides */
     for (const char *const *name = in->plan.require; *name; name++)
-        if (!strcmp(value_str(&r->enforce, *name, "no"), "no"))
+        if (!strcmp(value_str(enforce, *name, "no"), "no"))
             return berth_fail(
                 err, EPERM,
                 "'%s' is required, and runtime '%s' cannot enforce it here (see berth "
@@ -150,6 +163,7 @@ static int intake_old(struct intake *in, struct waiter *w, const struct store_ro
     struct job done = {.host = in->host,
                        .id = row->id,
                        .state = JOB_FINISHING,
+                       .published = true,
                        .attempt = row->attempt,
                        .verdict = row->verdict};
     w->job = &done;
@@ -202,8 +216,8 @@ void intake_message(struct transport_link *t, const struct berth_message *m)
     if (rc == 0)
         rc = task_decode(in.arena, m->data, m->len, (int)m->format,
                          t->host->config->max_task_bytes, &in.task, &err);
-    if (rc == 0 && m->tenant)
-        in.task.tenant = m->tenant;
+    if (rc == 0)
+        rc = intake_tenant(&in, m->tenant, &err);
     if (rc == 0)
         rc = intake_check(&in, &err);
     if (rc == 0) {

@@ -13,12 +13,17 @@
 /* Results are our own writing: only their size is bounded. */
 const struct value_limits result_limits = {WIRE_MAX_BODY, 32, 1u << 24};
 
-static const char *const state_names[JOB_STATES] = {"queued",  "queued",   "starting",
-                                                    "running", "retrying", "finishing"};
+bool job_is_done(const struct job *j)
+{
+    return j->state == JOB_FINISHING && (j->published || j->result_stored);
+}
 
 const char *job_state_name(const struct job *j)
 {
-    return state_names[j->state];
+    static const char *const names[JOB_STATES] = {"queued", "queued", "starting", "running", "queued"};
+    if (j->state != JOB_FINISHING)
+        return names[j->state];
+    return job_is_done(j) ? "done" : j->attempt ? "running" : "queued";
 }
 
 struct job *job_find(struct host *h, const char *id)

@@ -23,6 +23,13 @@ static void finish_again(void *arg)
     job_save(j, j->durable, finish_stored);
 }
 
+/* "done" is said when the result can be had. */
+static void job_make_known(struct job *j, const struct value *result)
+{
+    job_publish(j, result);
+    ctl_event(j->host, j, "done", value_str(value_get(result, "error"), "message", NULL));
+}
+
 static void finish_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
@@ -39,7 +46,7 @@ static void finish_stored(void *arg, int rc, const struct berth_error *err)
         struct value result = {0};
         if (a && value_from_msgpack(a, j->result.data, j->result.len, &result_limits,
                                     &result, NULL) == 0)
-            job_publish(j, &result);
+            job_make_known(j, &result);
         arena_free(a);
     }
     job_close_if_done(j);
@@ -72,9 +79,8 @@ static void job_finish(struct job *j, const struct value *result)
         j->state = JOB_RUNNING; /* a supervisor repeats DONE when it meets the next host */
         return;
     }
-    ctl_event(j->host, j, "done", value_str(value_get(result, "error"), "message", NULL));
     if (!j->durable)
-        job_publish(j, result);
+        job_make_known(j, result);
     job_save(j, j->durable, finish_stored);
 }
 

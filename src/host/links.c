@@ -18,6 +18,14 @@ struct runtime_link *host_runtime(struct host *h, const char *name)
     return NULL;
 }
 
+const struct value *runtime_enforce(const struct runtime_link *r, const char *executer)
+{
+    const struct value *own = value_get(&r->executers, executer);
+    if (!r->probed || r->enforce.type != VALUE_MAP)
+        return NULL;
+    return own ? own : &r->enforce;
+}
+
 static void link_attempt(struct link *l, int type, const char *id, int attempt)
 {
     cleanup_arena struct arena *a = arena_new();
@@ -64,6 +72,7 @@ static void link_free(struct link *l)
     struct host *h = l->host;
     if (l->runtime && l->runtime->link == l) {
         l->runtime->link = NULL;
+        l->runtime->healthy = false;
         sched_set_runtime(h->sched, l->runtime->block->name, false);
         for (struct job *j = h->jobs; j; j = j->hh.next)
             if (!strcmp(j->item.runtime, l->runtime->block->name))
@@ -150,14 +159,17 @@ static void worker_probe(struct link *l, const struct value *body)
         return;
     bool ok = value_bool(body, "ok", false);
     const struct value *enforce = value_get(body, "enforce");
+    const struct value *executers = value_get(body, "executers");
     arena_free(r->probe_arena);
     r->probe_arena = arena_new();
-    r->enforce = (struct value){0};
+    r->enforce = r->executers = (struct value){0};
     if (enforce && r->probe_arena)
         r->enforce = value_copy(r->probe_arena, enforce);
+    if (executers && r->probe_arena)
+        r->executers = value_copy(r->probe_arena, executers);
     snprintf(r->version, sizeof r->version, "%s", value_str(body, "version", ""));
-    snprintf(r->detail, sizeof r->detail, "%s",
-             value_str(body, ok ? "detail" : "error", value_str(body, "missing", "")));
+    const char *said = value_str(body, ok ? "detail" : "error", "");
+    snprintf(r->detail, sizeof r->detail, "%s", *said ? said : value_str(body, "missing", ""));
     if (ok != r->healthy || !r->probed)
         log_line(ok ? BERTH_LOG_INFO : BERTH_LOG_ERR, r->block->name, "%s%s%s",
                  ok ? "ready" : "not usable", r->detail[0] ? ": " : "", r->detail);

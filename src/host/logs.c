@@ -59,7 +59,7 @@ static int reader_from_result(struct log_reader *r, const struct value *result)
 {
     const struct value *v = value_get(result, r->stream == 2 ? "stderr_tail" : "output");
     const struct value *total = value_get(value_get(result, "usage"),
-                                          r->stream == 2 ? "stderr_bytes" : "output_bytes");
+                                          r->stream == 2 ? "stderr_bytes" : "stdout_bytes");
     r->done = true;
     if (!v || (v->type != VALUE_STR && v->type != VALUE_BIN) || !v->len)
         return 0;

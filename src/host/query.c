@@ -42,7 +42,7 @@ static struct value row_value(struct arena *a, const struct host *h,
     put_time(a, &v, "queued_ms", row->queued_ms);
     put_time(a, &v, "started_ms", row->started_ms);
     put_time(a, &v, "finished_ms", row->finished_ms);
-    if (row->state == STORE_DONE)
+    if (!strcmp(value_str(&v, "state", ""), "done"))
         value_put_str(a, &v, "verdict", berth_verdict_name(row->verdict));
     if (row->cancel)
         value_put_bool(a, &v, "cancel", true);
@@ -52,7 +52,7 @@ static struct value row_value(struct arena *a, const struct host *h,
 struct listing {
     struct question *ask;
     struct value tasks;
-    int left;
+    int left; /* rows to look at */
     int64_t last_seq;
     bool more;
 };
@@ -61,18 +61,20 @@ static int list_row(void *arg, const struct store_row *row)
 {
     struct listing *l = arg;
     struct arena *a = l->ask->arena;
-    if (l->left == 0) {
+    if (l->left-- == 0) {
         l->more = true;
         return 1;
     }
+    l->last_seq = row->seq;
     struct store_row copy = *row; /* keys and strings must outlive the row */
     copy.id = arena_str(a, row->id);
     struct job *j = job_find(l->ask->host, row->id);
     if (j)
         job_row(j, &copy);
-    l->left--;
-    l->last_seq = row->seq;
-    value_add(a, &l->tasks, row_value(a, l->ask->host, &copy));
+    struct value v = row_value(a, l->ask->host, &copy);
+    const char *asked = l->ask->q->state; /* the row may be older than what is in memory */
+    if (!asked || !*asked || !strcmp(asked, value_str(&v, "state", "")))
+        value_add(a, &l->tasks, v);
     return 0;
 }
 
@@ -145,7 +147,7 @@ static int ask_task(struct question *ask)
     if (rc < 0)
         return rc;
     ask->answer = row_value(a, ask->host, &row);
-    if (!j && row.result &&
+    if ((!j || job_is_done(j)) && row.result &&
         value_from_msgpack(a, row.result, row.result_len, &result_limits, &result, NULL) ==
             0)
         value_put(a, &ask->answer, "result", result);
@@ -159,7 +161,7 @@ static int ask_result(struct question *ask)
     int rc = find_task(ask, &j, &row);
     if (rc < 0)
         return rc;
-    if (j || !row.result)
+    if ((j && !job_is_done(j)) || !row.result)
         return berth_fail(ask->err, EAGAIN, "task '%s' is not done yet", ask->q->id);
     return value_from_msgpack(ask->arena, row.result, row.result_len, &result_limits,
                               &ask->answer, ask->err);
@@ -207,26 +209,6 @@ static struct value resources_value(struct arena *a, const struct task_resources
     return v;
 }
 
-static int executer_plan(struct question *ask, const struct config_executer *x,
-                         struct plan *p, struct berth_error *err)
-{
-    static const char *const none[] = {NULL};
-    struct task t = {.id = "explain",
-                     .executer = x->name,
-                     .runtime = "",
-                     .image = "",
-                     .tenant = "",
-                     .trace = "",
-                     .command = none,
-                     .args = none,
-                     .env = none,
-                     .require = none,
-                     .resources = TASK_RESOURCES_UNSET,
-                     .retries = -1,
-                     .network = TASK_NETWORK_UNSET};
-    return plan_make(ask->host->config, &t, ask->arena, p, err);
-}
-
 static int ask_executers(struct question *ask)
 {
     struct arena *a = ask->arena;
@@ -240,7 +222,7 @@ static int ask_executers(struct question *ask)
         value_put_str(a, &v, "runtime", x->runtime);
         value_put_str(a, &v, "image", x->image);
         value_put(a, &v, "command", strings_value(a, x->command));
-        if (executer_plan(ask, x, &p, NULL) == 0) {
+        if (plan_of_executer(ask->host->config, x, a, &p, NULL) == 0) {
             value_put(a, &v, "resources", resources_value(a, &p.resources));
             value_put_int(a, &v, "timeout_ms", p.timeout_ms);
         }
@@ -256,6 +238,11 @@ static int ask_executers(struct question *ask)
     return 0;
 }
 
+static const char *runtime_detail(const struct runtime_link *r)
+{
+    return r->link ? r->detail : "its worker is not there: the log of berthd says how it ended";
+}
+
 static int ask_runtimes(struct question *ask)
 {
     struct arena *a = ask->arena;
@@ -269,7 +256,7 @@ static int ask_runtimes(struct question *ask)
         value_put_str(a, &v, "version", r->version);
         value_put_bool(a, &v, "connected", r->link != NULL);
         value_put_bool(a, &v, "healthy", r->healthy);
-        value_put_str(a, &v, "detail", r->detail);
+        value_put_str(a, &v, "detail", runtime_detail(r));
         if (r->enforce.type == VALUE_MAP)
             value_put(a, &v, "enforce", r->enforce);
         value_put_int(a, &v, "started", (int64_t)r->started);
@@ -280,14 +267,12 @@ static int ask_runtimes(struct question *ask)
     return 0;
 }
 
-static void explain_limit(struct arena *a, struct value *limits,
-                          const struct runtime_link *r, const char *name,
-                          struct value asked)
+static void explain_limit(struct arena *a, struct value *limits, const struct value *enforce,
+                          const char *name, struct value asked)
 {
     struct value v = value_new_map(a);
     value_put(a, &v, "asked", asked);
-    value_put_str(a, &v, "enforced",
-                  r && r->probed ? value_str(&r->enforce, name, "no") : "unknown");
+    value_put_str(a, &v, "enforced", enforce ? value_str(enforce, name, "no") : "unknown");
     value_put(a, limits, name, v);
 }
 
@@ -307,21 +292,22 @@ static int ask_explain(struct question *ask)
                           near ? "; did you mean '" : "", near ? near : "",
                           near ? "'?" : "");
     }
-    int rc = executer_plan(ask, x, &p, ask->err);
+    int rc = plan_of_executer(ask->host->config, x, a, &p, ask->err);
     if (rc < 0)
         return rc;
     static const char *const networks[] = {"none", "host", "private"};
     struct runtime_link *r = host_runtime(ask->host, x->runtime);
+    const struct value *enforce = r ? runtime_enforce(r, x->name) : NULL;
     struct value limits = value_new_map(a);
-    explain_limit(a, &limits, r, "memory", value_new_int(p.resources.memory_bytes));
-    explain_limit(a, &limits, r, "cpus", value_new_float(p.resources.cpus));
-    explain_limit(a, &limits, r, "pids", value_new_int(p.resources.pids));
-    explain_limit(a, &limits, r, "disk", value_new_int(p.resources.disk_bytes));
-    explain_limit(a, &limits, r, "gpus", value_new_int(p.resources.gpus));
-    explain_limit(a, &limits, r, "time", value_new_int(p.timeout_ms));
-    explain_limit(a, &limits, r, "network", value_new_str(a, networks[p.network]));
-    explain_limit(a, &limits, r, "read_only", value_new_bool(true));
-    explain_limit(a, &limits, r, "uid", value_new_bool(true));
+    explain_limit(a, &limits, enforce, "memory", value_new_int(p.resources.memory_bytes));
+    explain_limit(a, &limits, enforce, "cpus", value_new_float(p.resources.cpus));
+    explain_limit(a, &limits, enforce, "pids", value_new_int(p.resources.pids));
+    explain_limit(a, &limits, enforce, "disk", value_new_int(p.resources.disk_bytes));
+    explain_limit(a, &limits, enforce, "gpus", value_new_int(p.resources.gpus));
+    explain_limit(a, &limits, enforce, "time", value_new_int(p.timeout_ms));
+    explain_limit(a, &limits, enforce, "network", value_new_str(a, networks[p.network]));
+    explain_limit(a, &limits, enforce, "read_only", value_new_bool(true));
+    explain_limit(a, &limits, enforce, "uid", value_new_bool(true));
     value_put_str(a, &ask->answer, "executer", x->name);
     value_put_str(a, &ask->answer, "runtime", x->runtime);
     value_put_str(a, &ask->answer, "image", x->image);
@@ -329,7 +315,7 @@ static int ask_explain(struct question *ask)
     value_put_bool(a, &ask->answer, "healthy", r && r->healthy);
     value_put(a, &ask->answer, "limits", limits);
     value_put(a, &ask->answer, "require", strings_value(a, p.require));
-    value_put_str(a, &ask->answer, "detail", r ? r->detail : "");
+    value_put_str(a, &ask->answer, "detail", r ? runtime_detail(r) : "");
     return 0;
 }
 

@@ -38,6 +38,10 @@ struct plan {
 int plan_make(const struct config *c, const struct task *t, struct arena *a, struct plan *ret,
               struct berth_error *err);
 
+/* The plan of a task that asks for nothing but this executer. */
+int plan_of_executer(const struct config *c, const struct config_executer *x, struct arena *a,
+                     struct plan *ret, struct berth_error *err);
+
 /* What the machine has: cpus of the affinity mask and quota, memory of the cgroup or the machine, pids, GPUs of
  * /proc/driver/nvidia/gpus. config.capacity and config.gpus override. */
 void node_capacity(const struct config *c, struct arena *a, struct task_resources *ret,

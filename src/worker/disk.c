@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 
 #include "base/fail.h"
 #include "worker/supervisor_int.h"
@@ -29,6 +30,7 @@ static int own_user_namespace(struct berth_error *err)
     snprintf(gid, sizeof gid, "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
     if (unshare(CLONE_NEWUSER) < 0)
         return berth_fail_errno(err, errno, "disk limit: user namespace");
+    prctl(PR_SET_DUMPABLE, 1); /* gaining capabilities made /proc/self root's */
     int rc = write_map("/proc/self/setgroups", "deny", err);
     if (rc == 0)
         rc = write_map("/proc/self/uid_map", uid, err);

@@ -106,6 +106,17 @@ struct enforce_view enforce_best(const struct runtime *rt)
     };
 }
 
+struct enforce_view enforce_command(const struct runtime *rt, const struct berth_command *cmd,
+                                    bool own_uid)
+{
+    unsigned isolate = cmd->isolate & rt->isolation.can;
+    return (struct enforce_view){
+        .isolate = own_uid ? isolate : isolate & ~BERTH_ISOLATE_UID,
+        .limits = cmd->limits,
+        .own_uid = own_uid,
+    };
+}
+
 struct value enforce_map(struct arena *a, const struct runtime *rt, const struct enforce_view *v)
 {
     struct value map = value_new_map(a);

@@ -23,6 +23,9 @@ struct enforce_view {
     bool own_uid;     /* another uid than the worker's */
     bool disk;        /* the size of the work directory can be limited */
 };
+/* What this command gets of the core; own_uid: the attempt has a uid of its own. */
+struct enforce_view enforce_command(const struct runtime *rt, const struct berth_command *cmd,
+                                    bool own_uid);
 /* The most that an attempt of this runtime can get. */
 struct enforce_view enforce_best(const struct runtime *rt);
 /* "cgroup2" "cgroup1" "namespace" "rlimit" "tmpfs" "setuid" "engine" "supervisor", or "no". */

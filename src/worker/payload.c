@@ -153,11 +153,9 @@ static int build_command(struct supervisor *s)
     if (rc < 0)
         return plugin_failed(s, "command", &rt->said, &err);
     const struct berth_command *cmd = &s->command->cmd;
-    s->held.isolate = cmd->isolate & rt->isolation.can;
-    if (s->at->uid == (uid_t)-1)
-        s->held.isolate &= ~BERTH_ISOLATE_UID;
-    s->held.own_uid = s->at->uid != (uid_t)-1;
-    s->held.limits = cmd->limits;
+    bool disk = s->held.disk; /* mounted before the plugin was asked */
+    s->held = enforce_command(rt, cmd, s->at->uid != (uid_t)-1);
+    s->held.disk = disk;
     if (cmd->stop_signal > 0)
         s->stop_signal = cmd->stop_signal;
     return 0;

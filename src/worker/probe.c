@@ -38,6 +38,10 @@ void probe_send(struct worker *w)
     if (w->rt.plugin) {
         struct enforce_view best = enforce_best(&w->rt);
         value_put(a, &body, "enforce", enforce_map(a, &w->rt, &best));
+        struct value executers;
+        if (w->explained.len && value_from_msgpack(a, w->explained.data, w->explained.len,
+                                                   &value_limits_default, &executers, NULL) == 0)
+            value_put(a, &body, "executers", executers);
         value_put_str(a, &body, "missing",
                       arena_fmt(a, "%s%s%s", groups, *groups && *spaces ? "; " : "", spaces));
     }
@@ -50,6 +54,8 @@ static void probe_result(struct worker *w, const struct berth_error *err)
     w->probe_error = *err;
     loop_timer_set(w->probe_timer, PROBE_EVERY_MS);
     probe_send(w);
+    if (!w->probe_error.code)
+        explain_start(w);
 }
 
 static void probed(void *arg, const struct helper_end *end)

@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -16,6 +18,7 @@
 #define RETRY_MS 1000     /* between tries to kill, and to clean up */
 #define DRAIN_MS 2000     /* pipes still open although all is dead: the holder is not ours to kill */
 #define CONFIRM_MS 5000   /* at shutdown: how long a host that is there may take */
+#define FORSAKEN_MS 60000    /* between looks whether the directory is still there */
 #define DEADLINE_MAX_MS 60000 /* the wall clock may be set; look again */
 
 typedef enum state action(struct supervisor *s);
@@ -149,6 +152,7 @@ static enum state report(struct supervisor *s)
     loop_timer_remove(&s->deadline);
     if (!s->confirmed)
         supervisor_send_done(s);
+    loop_timer_set(s->tick, FORSAKEN_MS);
     if (s->confirmed || s->shutting)
         s->again = s->confirmed ? EVENT_CONFIRM : EVENT_STOP;
     return DONE;
@@ -177,6 +181,23 @@ static enum state spill_if_alone(struct supervisor *s)
     return DONE;
 }
 
+/* Somebody removed the state directory: no host will ever ask for this. */
+static bool is_forsaken(const struct supervisor *s)
+{
+    struct stat st;
+    return !host_link_is_up(s->link) && fstat(s->at->lock_fd, &st) == 0 && st.st_nlink == 0;
+}
+
+static enum state wait_on(struct supervisor *s)
+{
+    if (s->shutting)
+        supervisor_spill(s);
+    if (is_forsaken(s))
+        _exit(SUPERVISOR_FAILED);
+    loop_timer_set(s->tick, FORSAKEN_MS);
+    return DONE;
+}
+
 static action *const table[STATE_COUNT][EVENT_COUNT] = {
     [STARTING] = {[EVENT_STAGED] = launch, [EVENT_FAILED] = not_started, [EVENT_STOP] = not_started},
     [RUNNING] = {[EVENT_STOP] = stop, [EVENT_ENDED] = ended},
@@ -185,7 +206,7 @@ static action *const table[STATE_COUNT][EVENT_COUNT] = {
     [DRAINING] = {[EVENT_DRAINED] = gather, [EVENT_TICK] = gather},
     [GATHERING] = {[EVENT_TICK] = gather_more, [EVENT_STOP] = gather_less,
                    [EVENT_GATHERED] = report},
-    [DONE] = {[EVENT_CONFIRM] = finish, [EVENT_STOP] = spill_soon, [EVENT_TICK] = spill_if_alone,
+    [DONE] = {[EVENT_CONFIRM] = finish, [EVENT_STOP] = spill_soon, [EVENT_TICK] = wait_on,
               [EVENT_LINK_DOWN] = spill_if_alone},
 };
 

@@ -34,7 +34,8 @@ struct worker {
     struct loop_signal *sigterm, *sigchld;
     struct loop_defer *fork_defer;
     struct loop_timer *probe_timer, *sweep_timer;
-    struct helper *probe;
+    struct helper *probe, *explain;
+    struct buf explained; /* msgpack: executer -> how its limits are held; empty until it was asked */
     bool probed;
     struct berth_error probe_error; /* of the last probe; code 0: it went well */
     struct child *children;
@@ -68,5 +69,8 @@ void sweep_turn(void *arg);
 /* probe.c */
 void probe_turn(void *arg);
 void probe_send(struct worker *w);
+
+/* explain.c */
+void explain_start(struct worker *w); /* once the plugin has answered a probe; sends the probe again */
 
 #endif
