@@ -7,6 +7,15 @@ EXTRA_DIST += conf/berth.service.in
 confexampledir = $(docdir)/examples
 dist_confexample_DATA = conf/berth.conf conf/quickstart.conf
 
+# bash looks for completions by the command's name.
+EXTRA_DIST += conf/berth.bash-completion
+completiondir = $(datadir)/bash-completion/completions
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(completiondir)'
+	$(INSTALL_DATA) '$(srcdir)/conf/berth.bash-completion' '$(DESTDIR)$(completiondir)/berth'
+uninstall-local:
+	rm -f '$(DESTDIR)$(completiondir)/berth'
+
 if SYSTEMD_UNIT
 systemdsystemunit_DATA = conf/berth.service
 CLEANFILES += conf/berth.service

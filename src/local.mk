@@ -107,8 +107,8 @@ libberth_a_SOURCES = \
 	src/worker/command.h \
 	src/worker/disk.c \
 	src/worker/enforce.c \
-	src/worker/explain.c \
 	src/worker/enforce.h \
+	src/worker/explain.c \
 	src/worker/fetch.c \
 	src/worker/gather.c \
 	src/worker/helper.c \
@@ -150,12 +150,14 @@ libberth_a_SOURCES = \
 	src/worker/tree.h \
 	src/worker/verdict.c \
 	src/worker/verdict.h \
+	src/worker/witness.c \
 	src/worker/worker.c \
 	src/worker/worker.h \
 	src/worker/worker_int.h \
 	src/worker/worker_run.c \
 	src/host/adopt.c \
 	src/host/ctl.c \
+	src/host/disk.c \
 	src/host/dispatch.c \
 	src/host/host.c \
 	src/host/host.h \

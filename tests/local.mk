@@ -48,6 +48,7 @@ UNIT_TESTS = \
 	tests/unit/test-task \
 	tests/unit/test-unix \
 	tests/unit/test-value \
+	tests/unit/test-worker-faults \
 	tests/unit/test-worker \
 	$(NULL)
 check_PROGRAMS += $(UNIT_TESTS)
@@ -86,11 +87,19 @@ META_TESTS = \
 	$(NULL)
 E2E_TESTS = \
 	tests/e2e/badinput.t \
+	tests/e2e/cli.t \
 	tests/e2e/crash.t \
 	tests/e2e/docs.t \
+	tests/e2e/files.t \
+	tests/e2e/http-access.t \
+	tests/e2e/http.t \
 	tests/e2e/install.t \
 	tests/e2e/kmer.t \
+	tests/e2e/null.t \
+	tests/e2e/queue.t \
 	tests/e2e/roles.t \
+	tests/e2e/stdio.t \
+	tests/e2e/store.t \
 	tests/e2e/user.t \
 	tests/e2e/verdicts.t \
 	$(NULL)
@@ -100,6 +109,9 @@ ABI_TESTS = \
 
 TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
 SHARED_BY_TESTS = \
+	tests/e2e/common.sh \
+	tests/e2e/http.sh \
+	tests/e2e/wire.py \
 	tests/fake-host.h \
 	tests/tap.h \
 	tests/unit/sched-help.h \
@@ -107,7 +119,7 @@ SHARED_BY_TESTS = \
 	tests/unit/store-help.h \
 	tests/worker-host.h \
 	$(NULL)
-EXTRA_DIST += tests/lib.sh tests/e2e/common.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
+EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
 
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp

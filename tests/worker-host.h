@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* A host that is only a test: forks a runtime worker, listens on host.sock, and waits for frames. */
+/* A host that is only a test: forks a runtime worker, listens on host.sock, and waits
+ * for frames. */
 #ifndef TESTS_WORKER_HOST_H
 #define TESTS_WORKER_HOST_H
 
@@ -9,6 +10,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -34,7 +36,7 @@ static struct {
     char dir[64];
     struct config *config;
     struct cgroup_base *cgroups;
-    bool root;         /* the worker gets capabilities, else it is a plain user's */
+    bool root; /* the worker gets capabilities, else it is a plain user's */
     uid_t uid;
     int listen_fd, conns[CONNS], worker_conn;
     pid_t worker;
@@ -44,7 +46,8 @@ static struct {
     size_t seen_count;
 } host = {.listen_fd = -1, .worker_conn = -1, .monitor_fd = -1};
 
-__attribute__((format(printf, 1, 2))) static inline const char *path_of(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static inline const char *path_of(const char *format,
+                                                                        ...)
 {
     static char out[8][512];
     static unsigned turn;
@@ -61,7 +64,8 @@ static inline void host_listen(void)
 {
     struct berth_error err = {0};
     host.listen_fd = unix_listen(path_of("run/host.sock"), 0600, &err);
-    if (host.listen_fd < 0 || (host.uid && chown(path_of("run/host.sock"), host.uid, host.uid) < 0))
+    if (host.listen_fd < 0 ||
+        (host.uid && chown(path_of("run/host.sock"), host.uid, host.uid) < 0))
         printf("Bail out! %s\n", err.text);
     for (int i = 0; i < CONNS; i++)
         host.conns[i] = -1;
@@ -117,7 +121,8 @@ static inline void host_turn(int wait_ms)
             host_receive(i);
 }
 
-/* The next frame of that type about that task ("" any), taken out of what was seen. NULL in time. */
+/* The next frame of that type about that task ("" any), taken out of what was seen. NULL
+ * in time. */
 static inline const struct arrived *expect_within(int type, const char *id, int64_t ms)
 {
     static struct arrived found[16];
@@ -173,7 +178,8 @@ static inline void run_task(const struct task *t, int attempt)
 static inline void task_of(const char *json, struct task *ret)
 {
     struct berth_error err = {0};
-    if (task_decode(host.arena, json, strlen(json), BERTH_FORMAT_JSON, 64 << 20, ret, &err) < 0)
+    if (task_decode(host.arena, json, strlen(json), BERTH_FORMAT_JSON, 64 << 20, ret,
+                    &err) < 0)
         ok(false, "the test's own task: %s", err.text);
 }
 
@@ -240,26 +246,30 @@ static inline const struct value *result_of(const char *id)
     return value_get(&f->body, "result");
 }
 
-#define is_verdict(r, want_verdict, want_blame)                                                    \
-    do {                                                                                           \
-        is_str(value_str(r, "verdict", ""), want_verdict, "verdict %s", want_verdict);             \
-        is_str(value_str(r, "blame", ""), want_blame, "blame '%s'", want_blame);                   \
-        if (strcmp(value_str(r, "verdict", ""), want_verdict))                                     \
-            printf("#   error: %s\n", value_str(value_get(r, "error"), "message", "none"));        \
+#define is_verdict(result, want_verdict, want_blame)                                    \
+    do {                                                                                \
+        const struct value *r_ = (result);                                              \
+        is_str(value_str(r_, "verdict", ""), want_verdict, "verdict %s", want_verdict); \
+        is_str(value_str(r_, "blame", ""), want_blame, "blame '%s'", want_blame);       \
+        if (strcmp(value_str(r_, "verdict", ""), want_verdict))                         \
+            printf("#   error: %s\n",                                                   \
+                   value_str(value_get(r_, "error"), "message", "none"));               \
     } while (0)
 
 /* ---- the worker ---- */
 
 static inline void become_plain_user(void)
 {
-    if (host.uid && (setgroups(0, NULL) < 0 || setresgid(host.uid, host.uid, host.uid) < 0 ||
-                     setresuid(host.uid, host.uid, host.uid) < 0))
+    if (host.uid &&
+        (setgroups(0, NULL) < 0 || setresgid(host.uid, host.uid, host.uid) < 0 ||
+         setresuid(host.uid, host.uid, host.uid) < 0))
         _exit(99);
 }
 
 static inline void worker_child(const char *runtime, int fd)
 {
-    struct worker_start start = {.config = host.config, .cgroups = host.cgroups, .monitor_fd = fd};
+    struct worker_start start = {
+        .config = host.config, .cgroups = host.cgroups, .monitor_fd = fd};
     char *file = NULL;
     start.block = config_runtime(host.config, runtime);
     start.plugin_fd = plugin_find(host.config->plugin_path, start.block->plugin, &file,
@@ -267,8 +277,8 @@ static inline void worker_child(const char *runtime, int fd)
     start.plugin_path = file;
     start.drop.uid = start.drop.gid = host.uid;
     start.drop.change_ids = host.root;
-    static const char *const caps[] = {"setuid", "setgid", "kill", "sys_admin", "chown",
-                                       "dac_override", "fowner", NULL};
+    static const char *const caps[] = {"setuid", "setgid",       "kill",   "sys_admin",
+                                       "chown",  "dac_override", "fowner", NULL};
     if (host.root)
         capset_parse(caps, &start.drop.keep, NULL);
     else
@@ -316,19 +326,22 @@ static inline bool build_plugin(const char *dir, const char *name)
 {
     char line[1024];
     const char *src = getenv("BERTH_SRCDIR") ?: ".", *cc = getenv("CC") ?: "cc";
-    snprintf(line, sizeof line, "%s -std=gnu17 -shared -fPIC -O1 -I%s/include -o %s/%s.so %s/plugins/runtime-%s/%s.c",
+    snprintf(line, sizeof line,
+             "%s -std=gnu17 -shared -fPIC -O1 -I%s/include -o %s/%s.so "
+             "%s/plugins/runtime-%s/%s.c",
              cc, src, dir, name, src, name, name);
     return system(line) == 0;
 }
 
-/* config: text after host = { ... }; */
+/* config: what follows host = { ... }; with at most one %s for the place. */
 static inline void place_make(bool root, const char *config)
 {
     struct berth_error err = {0};
-    char text[8192];
+    char text[8192], own[4096];
     host.root = root;
     host.uid = geteuid() ? 0 : 60999;
     host.arena = arena_new();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     snprintf(host.dir, sizeof host.dir, "/tmp/berth-worker-XXXXXX");
     if (!mkdtemp(host.dir) || chmod(host.dir, 0755) < 0)
         printf("Bail out! mkdtemp\n");
@@ -338,13 +351,20 @@ static inline void place_make(bool root, const char *config)
         if (host.uid && i != 2 && chown(path_of("%s", dirs[i]), host.uid, host.uid) < 0)
             printf("Bail out! chown\n");
     }
-    ok(build_plugin(path_of("plugins"), "null") && build_plugin(path_of("plugins"), "process"),
+    ok(build_plugin(path_of("plugins"), "null") &&
+           build_plugin(path_of("plugins"), "process"),
        "plugins are built");
-    snprintf(text, sizeof text,
-             "host = { name = \"test\"; state_dir = \"%s/state\"; run_dir = \"%s/run\";\n"
-             "log_level = \"%s\"; max_task = \"32M\"; files = { in_roots = [ \"%s/files\" ]; out_roots = [ \"%s/files\" ]; };\n"
-             "uid_base = 700000; uid_count = 100; };\nplugin_path = [ \"%s/plugins\" ];\n%s",
-             host.dir, host.dir, getenv("TEST_LOG") ?: "err", host.dir, host.dir, host.dir, config);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(own, sizeof own, config, host.dir);
+#pragma GCC diagnostic pop
+    snprintf(
+        text, sizeof text,
+        "host = { name = \"test\"; state_dir = \"%s/state\"; run_dir = \"%s/run\";\n"
+        "log_level = \"%s\"; max_task = \"32M\"; files = { in_roots = [ \"%s/files\" ]; "
+        "out_roots = [ \"%s/files\" ]; };\n"
+        "uid_base = 700000; uid_count = 100; };\nplugin_path = [ \"%s/plugins\" ];\n%s",
+        host.dir, host.dir, getenv("TEST_LOG") ?: "err", host.dir, host.dir, host.dir, own);
     write_text(path_of("berth.conf"), text);
     if (config_load(path_of("berth.conf"), &host.config, &err) < 0)
         printf("Bail out! %s\n", err.text);
@@ -352,9 +372,27 @@ static inline void place_make(bool root, const char *config)
     host_listen();
 }
 
+/* Whatever a failed test left running came to us, the subreaper. */
+static inline void kill_orphans(void)
+{
+    char *text = NULL;
+    size_t len;
+    for (; read_file("/proc/thread-self/children", 65536, &text, &len) == 0 && len > 1;
+         text = NULL) {
+        for (char *save, *p = strtok_r(text, " ", &save); p;
+             p = strtok_r(NULL, " ", &save)) {
+            kill((pid_t)atol(p), SIGKILL);
+            waitpid((pid_t)atol(p), NULL, 0);
+        }
+        free(text);
+    }
+    free(text);
+}
+
 static inline void place_remove(void)
 {
     host_die();
+    kill_orphans();
     config_free(host.config);
     cgroup_base_free(host.cgroups);
     arena_free(host.arena);

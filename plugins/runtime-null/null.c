@@ -242,12 +242,14 @@ static const struct step *step_of(const char *word, const char **ret_value)
 }
 
 /* Does what the option `fault` says about this callback: "NAME-fail", "NAME-hang", "NAME-
- * crash". */
+ * crash"; with `fault_while` only as long as that file is there. */
 static int fault(struct berth_ctx *ctx, const char *callback, struct berth_error *err)
 {
     const char *wanted = ctx->host->option(ctx, "fault");
+    const char *file = ctx->host->option(ctx, "fault_while");
     size_t len = strlen(callback);
-    if (strncmp(wanted, callback, len) || wanted[len] != '-')
+    if (strncmp(wanted, callback, len) || wanted[len] != '-' ||
+        (file && access(file, F_OK) < 0))
         return 0;
     const char *how = wanted + len + 1;
     if (!strcmp(how, "hang"))
@@ -386,6 +388,8 @@ static int null_list(struct berth_ctx *ctx, berth_instance_fn *found, void *arg,
 static const struct berth_option options[] = {
     {"fault", BERTH_OPTION_STRING, 0, "none",
      "callback that shall break, and how: collect-crash"},
+    {"fault_while", BERTH_OPTION_STRING, 0, NULL,
+     "file as long as which the fault is there; always without it"},
     {"instances", BERTH_OPTION_STRING, 0, NULL,
      "directory for a file per instance; none without it"},
     {NULL, 0, 0, NULL, NULL},

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Linux shows as a command line whatever stands in the memory where execve put the arguments. The
- * environment follows it, and is copied away so that a title may be longer than the arguments were.
+ * Linux shows as a command line whatever stands in the memory where execve put the
+ * arguments. The environment follows it, and is copied away so that a title may be longer
+ * than the arguments were.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,8 +18,8 @@ extern char **environ;
 static char *title_area;
 static size_t title_size;
 
-/* Copies a NULL-terminated list of strings; NULL if out of memory (what was copied is not given back:
- * this happens once, at start). */
+/* Copies a NULL-terminated list of strings; NULL if out of memory (what was copied is
+ * not given back: this happens once, at start). */
 static char **title_copy(char **list)
 {
     size_t count = 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * berth-fetch get|put: one http(s) transfer between a URL and standard input or output, for staging files.
- * The URL stands in the environment, so that a signature in it is not in the list of processes. Redirects are not
- * followed: the operator allowed this URL, not where its server points. The only user of libcurl.
+ * berth-fetch get|put: one http(s) transfer between a URL and standard input or output, for
+ * staging files. The URL stands in the environment, so that a signature in it is not in the
+ * list of processes. Redirects are not followed: the operator allowed this URL, not where
+ * its server points. The only user of libcurl.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static void set_put(CURL *c)
     curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(c, CURLOPT_READFUNCTION, read_in);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, write_nothing);
-    curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size); /* -1, of a pipe: not known */
+    curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE,
+                     (curl_off_t)size); /* -1, of a pipe: not known */
 }
 
 static int finish(CURL *c, CURLcode rc, const char *why)
@@ -78,7 +80,9 @@ static int finish(CURL *c, CURLcode rc, const char *why)
     long status = 0;
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     if (rc == CURLE_OK && status >= 300) {
-        fprintf(stderr, "the server redirects (status %ld): allow and give its target instead\n", status);
+        fprintf(stderr,
+                "the server redirects (status %ld): allow and give its target instead\n",
+                status);
         return FETCH_EXIT_REFUSED;
     }
     if (rc == CURLE_OK)

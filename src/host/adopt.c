@@ -87,9 +87,9 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
     if (j->item.state)
         sched_remove(h->sched, &j->item);
     j->attempt = attempt;
-    if (a && slot < 0 && attempt_file(h, j, "task", a, &task) == 0) {
-        slot = (int)value_int(&task, "slot", -1);
-        gpus = value_get(&task, "gpus");
+    if (a && (slot < 0 || !gpus) && attempt_file(h, j, "task", a, &task) == 0) {
+        slot = slot < 0 ? (int)value_int(&task, "slot", -1) : slot;
+        gpus = gpus ? gpus : value_get(&task, "gpus");
     }
     const char **names = a ? gpu_names(a, gpus) : NULL;
     if (sched_adopt(h->sched, &j->item, slot, names) == -EEXIST)

@@ -56,6 +56,7 @@ static void host_tick(void *arg)
 {
     struct host *h = arg;
     ctl_tick(h);
+    host_disk_tick(h);
     loop_timer_set(h->tick, TICK_MS);
 }
 
@@ -97,7 +98,7 @@ static int host_timers(struct host *h, struct berth_error *err)
     h->dispatch = loop_defer_add(h->loop, dispatch_run, h);
     h->dispatch_later = loop_timer_add(h->loop, 0, host_dispatch_later, h);
     h->limbo_timer = loop_timer_add(h->loop, 0, adopt_limbo, h);
-    h->purge_timer = loop_timer_add(h->loop, PURGE_MS, host_purge, h);
+    h->purge_timer = loop_timer_add(h->loop, 0, host_purge, h);
     h->tick = loop_timer_add(h->loop, TICK_MS, host_tick, h);
     h->monitor_io = loop_io_add(h->loop, h->start.monitor_fd, EPOLLIN, host_monitor, h);
     if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->purge_timer ||
@@ -167,6 +168,7 @@ _Noreturn void host_main(const struct host_start *start)
              h->config->executer_count);
     host_ask_dispatch(h);
     loop_run(h->loop);
+    transports_close(h);
     store_close(h->store);
     _exit(0);
 }

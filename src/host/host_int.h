@@ -224,6 +224,10 @@ void link_confirm(struct link *l, const char *id, int attempt);
 void link_cancel(struct link *l, const struct job *j, int verdict);
 void runtime_sweep(struct runtime_link *r, struct job *j);
 
+/* disk.c: what the store said of its disk (0 or -errno), and a look at it every second */
+void host_disk(struct host *h, int rc, const struct berth_error *err);
+void host_disk_tick(struct host *h);
+
 /* adopt.c: what an earlier host left */
 int adopt_all(struct host *h, struct berth_error *err);
 void adopt_limbo(void *host); /* timer: looks at jobs in limbo */
@@ -246,6 +250,7 @@ void transport_refuse(struct transport_link *t, const struct berth_message *m,
 void transport_publish_orphan(struct transport_link *t, struct job *j,
                               const struct value *result);
 void transports_drain(struct host *h, bool on);
+void transports_close(struct host *h);
 void services_woken(void *host); /* another thread called wake */
 void transport_pump_later(struct transport_link *t);
 extern const struct berth_host transport_services;

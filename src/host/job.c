@@ -194,7 +194,7 @@ static void job_reject(struct job *j, int rc, const struct berth_error *err)
 static void admit_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
-    j->host->disk_full_ms = rc == -ENOSPC ? now_ms() : 0;
+    host_disk(j->host, rc, err);
     j->stored = rc == 0;
     if (j->state != JOB_NEW) { /* on the line: it went ahead */
         if (j->stored && j->durable)

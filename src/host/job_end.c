@@ -12,7 +12,6 @@ static void finish_stored(void *arg, int rc, const struct berth_error *err);
 
 static void job_store_failed(struct job *j, loop_fn *again)
 {
-    j->host->disk_full_ms = now_ms();
     loop_timer_remove(&j->again);
     j->again = loop_timer_add(j->host->loop, STORE_AGAIN_MS, again, j);
 }
@@ -33,13 +32,14 @@ static void job_make_known(struct job *j, const struct value *result)
 static void finish_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
+    host_disk(j->host, rc, err);
     if (rc < 0 && rc != -ENOENT && j->durable) {
-        log_line(BERTH_LOG_ERR, j->id, "cannot store the result, trying again: %s",
-                 err->text);
+        if (!j->again)
+            log_line(BERTH_LOG_ERR, j->id, "cannot store the result, trying on: %s",
+                     err->text);
         job_store_failed(j, finish_again);
         return;
     }
-    j->host->disk_full_ms = rc == -ENOSPC ? now_ms() : 0;
     j->result_stored = true;
     if (!j->published) {
         struct arena *a = arena_new();

@@ -207,10 +207,18 @@ static void worker_frame(struct link *l, int type, const struct value *body)
 
 /* ---- a supervisor speaks ---- */
 
+/* Taken over without its GPUs: the host before had died between RUN and the attempt's record. */
+static bool job_lacks_gpus(const struct job *j, const struct value *gpus)
+{
+    bool booked = j->item.gpus && j->item.gpus[0];
+    return j->in_limbo && !booked && gpus && gpus->type == VALUE_ARRAY && gpus->count > 0;
+}
+
 static void task_hello(struct link *l, const struct value *body)
 {
     const char *id = value_str(body, "id", "");
     int attempt = (int)value_int(body, "attempt", 0);
+    const struct value *gpus = value_get(body, "gpus");
     struct job *j = job_find(l->host, id);
     if (!j)
         j = adopt_hello(l->host, body);
@@ -221,9 +229,8 @@ static void task_hello(struct link *l, const struct value *body)
         link_confirm(l, id, attempt);
         return;
     }
-    if (j->state == JOB_QUEUED && attempt > j->attempt)
-        adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1),
-                        value_get(body, "gpus"));
+    if ((j->state == JOB_QUEUED && attempt > j->attempt) || job_lacks_gpus(j, gpus))
+        adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), gpus);
     job_hello(j, l, body);
 }
 

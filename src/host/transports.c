@@ -317,3 +317,14 @@ void transports_drain(struct host *h, bool on)
         if (h->transports[i].plugin->transport.drain)
             h->transports[i].plugin->transport.drain(&h->transports[i].ctx, on);
 }
+
+/* Only at an orderly end. Callers that wait on the line go away; what they asked for becomes durable. */
+void transports_close(struct host *h)
+{
+    for (size_t i = 0; i < h->config->transport_count; i++) {
+        struct transport_link *t = &h->transports[i];
+        if (t->open && t->plugin->desc.close)
+            t->plugin->desc.close(&t->ctx);
+        t->open = false;
+    }
+}

@@ -44,6 +44,8 @@ static _Noreturn void check_child(const struct monitor *m, const char *path, int
     if (path) {
         v.rc = config_load(path, &fresh, &v.err);
         c = fresh;
+        if (v.rc == 0)
+            v.rc = monitor_try(m, c, &v.err);
     }
     if (v.rc == 0)
         v.rc = priv_drop(&drop, &v.err);

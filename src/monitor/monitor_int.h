@@ -49,5 +49,7 @@ int monitor_check(const struct monitor *m, const char *path, capset *ret_wants,
 
 /* setup.c: directories, lock, plugins' files, grants: all that needs privileges. */
 int monitor_set_up(struct monitor *m, struct berth_error *err);
+/* Could m, with what it still has, be set up anew with this config? Leaves things open: for a process to be thrown away. */
+int monitor_try(const struct monitor *m, const struct config *fresh, struct berth_error *err);
 
 #endif

@@ -245,6 +245,26 @@ static int setup_drop(struct monitor *m, struct berth_error *err)
     return priv_drop(&drop, err);
 }
 
+static int setup_unchanged(const char *key, bool same, struct berth_error *err)
+{
+    return same ? 0 : berth_fail(err, EPERM, "key 'host.%s' cannot be changed by a reload: restart berthd", key);
+}
+
+/* A reload must not begin what it cannot bring to an end: the lock stays, and lost capabilities do not come back. */
+int monitor_try(const struct monitor *m, const struct config *fresh, struct berth_error *err)
+{
+    struct monitor trial = {.config = fresh};
+    const capset *no_wants = calloc(fresh->runtime_count + 1, sizeof *no_wants);
+    int rc = no_wants ? setup_user(&trial, err) : berth_fail(err, ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = setup_unchanged("state_dir", !strcmp(fresh->state_dir, m->config->state_dir), err);
+    if (rc == 0)
+        rc = setup_unchanged("run_dir", !strcmp(fresh->run_dir, m->config->run_dir), err);
+    if (rc == 0)
+        rc = setup_unchanged("user", trial.uid == m->uid && trial.gid == m->gid, err);
+    return rc < 0 ? rc : setup_roles(&trial, no_wants, err);
+}
+
 int monitor_set_up(struct monitor *m, struct berth_error *err)
 {
     cleanup_free capset *wants = calloc(m->config->runtime_count + 1, sizeof *wants);

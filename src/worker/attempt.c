@@ -7,8 +7,8 @@
 
 #include "base/fail.h"
 #include "base/str.h"
-#include <berth/transport.h>
 #include "worker/attempt.h"
+#include <berth/transport.h>
 
 static uint64_t fnv1a(uint64_t h, const char *s)
 {
@@ -55,7 +55,8 @@ static int read_gpus(struct attempt *at, const struct value *list)
     if (!names)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
-        names[i] = arena_str(at->arena, list->items[i].type == VALUE_STR ? list->items[i].s : "");
+        names[i] =
+            arena_str(at->arena, list->items[i].type == VALUE_STR ? list->items[i].s : "");
     at->gpus = names;
     at->gpu_count = count;
     return 0;
@@ -73,11 +74,13 @@ static int read_frame(struct attempt *at, const struct config *c, const struct v
     if (!is_task_id(id, strlen(id)) || at->number < 1 || !task || task->type != VALUE_BIN)
         return berth_fail(err, EPROTO, "the host's RUN frame has no id, attempt or task");
     at->id = arena_str(at->arena, id);
-    at->dir = arena_fmt(at->arena, "%s/" ATTEMPTS_DIR "/%s.%d", c->state_dir, id, at->number);
+    at->dir =
+        arena_fmt(at->arena, "%s/" ATTEMPTS_DIR "/%s.%d", c->state_dir, id, at->number);
     at->work = at->dir ? arena_fmt(at->arena, "%s/work", at->dir) : NULL;
     at->task_bytes = arena_mem(at->arena, task->s, task->len);
     at->task_len = task->len;
-    if (!at->id || !at->work || !at->task_bytes || read_gpus(at, value_get(run, "gpus")) < 0)
+    if (!at->id || !at->work || !at->task_bytes ||
+        read_gpus(at, value_get(run, "gpus")) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
     attempt_instance(c, at->id, at->number, at->instance);
     return 0;
@@ -86,7 +89,8 @@ static int read_frame(struct attempt *at, const struct config *c, const struct v
 static int read_task(struct attempt *at, const struct config *c, struct refusal *why,
                      struct berth_error *err)
 {
-    /* The host has applied the limit on size to what the sender wrote; encoded anew it may be longer. */
+    /* The host has applied the limit on size to what the sender wrote; encoded anew it
+     * may be longer. */
     int rc = task_decode(at->arena, at->task_bytes, at->task_len, BERTH_FORMAT_MSGPACK,
                          2 * c->max_task_bytes + 65536, &at->task, err);
     if (rc == 0)
@@ -96,8 +100,8 @@ static int read_task(struct attempt *at, const struct config *c, struct refusal 
     return rc;
 }
 
-static int check_runtime(const struct runtime *rt, const struct attempt *at, struct refusal *why,
-                         struct berth_error *err)
+static int check_runtime(const struct runtime *rt, const struct attempt *at,
+                         struct refusal *why, struct berth_error *err)
 {
     if (!rt->plugin) {
         refuse(why, BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_RUNTIME, "runtime_not_usable");
@@ -111,14 +115,17 @@ static int check_runtime(const struct runtime *rt, const struct attempt *at, str
     }
     if (!at->plan.executer && !rt->adhoc_options) {
         refuse(why, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER, "refused");
-        return berth_fail(err, EINVAL, "runtime '%s' takes no ad-hoc tasks: it has options without "
-                          "a default, which only an executer can give", rt->block->name);
+        return berth_fail(err, EINVAL,
+                          "runtime '%s' takes no ad-hoc tasks: it has options without "
+                          "a default, which only an executer can give",
+                          rt->block->name);
     }
     struct enforce_view best = enforce_best(rt);
     const char *unmet = enforce_unmet(rt, &best, at->plan.require);
     if (unmet) {
         refuse(why, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER, "not_enforceable");
-        return berth_fail(err, EOPNOTSUPP, "'%s' is required, and runtime '%s' cannot enforce it here",
+        return berth_fail(err, EOPNOTSUPP,
+                          "'%s' is required, and runtime '%s' cannot enforce it here",
                           unmet, rt->block->name);
     }
     return 0;

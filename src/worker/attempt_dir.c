@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * The directory of an attempt. The lock comes before the task file, and the task file before the fork: who finds a
- * directory with a free lock knows that nothing of it runs under a supervisor any more.
+ * The directory of an attempt. The lock comes before the task file, and the task file
+ * before the fork: who finds a directory with a free lock knows that nothing of it runs
+ * under a supervisor any more.
+ *
+ * Making and removing files is a large part of what a short task costs. So an attempt
+ * leaves its directory, emptied but for lock and task file, to the next one in its slot,
+ * under a name that no attempt can have. Both changes of name are made with the lock held
+ * and what it stands for in place.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
@@ -18,6 +25,7 @@
 #include "worker/tree.h"
 
 #define RECORD_MAX (128u << 20)
+#define SPARE_RECORD 65536 /* a larger task file is not worth keeping */
 
 void files_as(uid_t uid, gid_t gid)
 {
@@ -36,7 +44,9 @@ void files_as_self(void)
 char *attempt_dir_path(const struct config *c, const char *id, int number)
 {
     char *path;
-    return asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d", c->state_dir, id, number) < 0 ? NULL : path;
+    return asprintf(&path, "%s/" ATTEMPTS_DIR "/%s.%d", c->state_dir, id, number) < 0
+               ? NULL
+               : path;
 }
 
 int attempt_name_parse(const char *name, char id[129], int *ret_number)
@@ -52,7 +62,8 @@ int attempt_name_parse(const char *name, char id[129], int *ret_number)
     return 0;
 }
 
-static int record_encode(const struct attempt *at, const struct runtime *rt, struct buf *out)
+static int record_encode(const struct attempt *at, const struct runtime *rt,
+                         struct buf *out)
 {
     cleanup_arena struct arena *a = arena_new();
     if (!a)
@@ -70,19 +81,53 @@ static int record_encode(const struct attempt *at, const struct runtime *rt, str
     return value_to_msgpack(&map, out);
 }
 
-/* Not synced: it has to outlive processes, not the machine. */
-static int file_write(int dir_fd, const char *name, const struct buf *data)
+static int write_whole(int fd, const struct buf *data)
 {
-    cleanup_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return -errno;
     for (size_t done = 0; done < data->len;) {
-        ssize_t n = write(fd, data->data + done, data->len - done);
+        ssize_t n = pwrite(fd, data->data + done, data->len - done, (off_t)done);
         if (n < 0 && errno != EINTR)
             return -errno;
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
+}
+
+/* Not synced: it has to outlive processes, not the machine. */
+static int record_write(int dir_fd, const struct buf *record)
+{
+    cleanup_close int fd = openat(dir_fd, "task", O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    int rc = fd < 0 ? -errno : write_whole(fd, record);
+    return rc == 0 && ftruncate(fd, (off_t)record->len) < 0 ? -errno : rc;
+}
+
+static int spare_name(const struct attempt *at, const struct runtime *rt,
+                      char out[PATH_MAX])
+{
+    int n = snprintf(out, PATH_MAX, "%s/" ATTEMPTS_DIR "/~%s-%d", rt->config->state_dir,
+                     rt->block->name, at->slot);
+    return at->slot < 0 || n >= PATH_MAX ? -EINVAL : 0;
+}
+
+/* 0; -EEXIST the attempt's directory is there; else there is no spare one. */
+static int spare_take(struct attempt *at, const struct runtime *rt,
+                      const struct buf *record)
+{
+    char spare[PATH_MAX];
+    if (spare_name(at, rt, spare) < 0)
+        return -ENOENT;
+    cleanup_close int dir_fd = open(spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    cleanup_close int lock = openat(dir_fd, "lock", O_RDWR | O_CLOEXEC);
+    if (lock < 0 ||
+        flock(lock, LOCK_EX | LOCK_NB) < 0) /* who left it is still on its way out */
+        return -errno;
+    int rc = record_write(dir_fd, record);
+    if (rc == 0 && renameat2(AT_FDCWD, spare, AT_FDCWD, at->dir, RENAME_NOREPLACE) < 0)
+        rc = -errno;
+    if (rc == 0)
+        at->lock_fd = take_fd(lock);
+    return rc;
 }
 
 /* Waits for the lock: the host may look at it at this very moment. */
@@ -100,12 +145,15 @@ int attempt_dir_make(struct attempt *at, const struct runtime *rt, struct berth_
     cleanup_buf struct buf record = BUF_INIT;
     if (record_encode(at, rt, &record) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
-    if (mkdir(at->dir, 0711) < 0)
-        return berth_fail_errno(err, errno, "mkdir '%s'", at->dir);
-    cleanup_close int dir_fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = dir_fd < 0 ? -errno : lock_make(at, dir_fd);
+    int rc = spare_take(at, rt, &record);
     if (rc == 0)
-        rc = file_write(dir_fd, "task", &record);
+        return 0;
+    if (rc == -EEXIST || mkdir(at->dir, 0711) < 0)
+        return berth_fail_errno(err, rc == -EEXIST ? EEXIST : errno, "mkdir '%s'", at->dir);
+    cleanup_close int dir_fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rc = dir_fd < 0 ? -errno : lock_make(at, dir_fd);
+    if (rc == 0)
+        rc = record_write(dir_fd, &record);
     if (rc < 0) {
         attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
         return berth_fail_errno(err, -rc, "cannot write in '%s'", at->dir);
@@ -113,9 +161,49 @@ int attempt_dir_make(struct attempt *at, const struct runtime *rt, struct berth_
     return 0;
 }
 
+/* What the task was is nobody's business any more. Written over, not cut off: blocks
+ * that are kept cost nothing. */
+static int record_erase(int dir_fd)
+{
+    static const char zeros[4096];
+    struct stat st;
+    cleanup_close int fd = openat(dir_fd, "task", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    for (off_t at = 0; at < st.st_size; at += (off_t)sizeof zeros) {
+        off_t left = st.st_size - at;
+        if (pwrite(fd, zeros, left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros,
+                   at) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static const char *const outputs[] = {"stdout", "stdout.pos", "stderr", "stderr.pos",
+                                      ATTEMPT_WITNESS};
+
+int attempt_dir_retire(struct attempt *at, const struct runtime *rt)
+{
+    char spare[PATH_MAX];
+    cleanup_close int fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || spare_name(at, rt, spare) < 0 || at->task_len > SPARE_RECORD)
+        return attempt_dir_remove(at->dir, at->uid, at->gid);
+    for (size_t i = 0; i < countof(outputs); i++)
+        unlinkat(fd, outputs[i], 0);
+    /* made anew for each: a payload may have left more on its directory than files */
+    if (unlinkat(fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return attempt_dir_remove(at->dir, at->uid, at->gid);
+    if (record_erase(fd) < 0 ||
+        renameat2(AT_FDCWD, at->dir, AT_FDCWD, spare, RENAME_NOREPLACE) < 0)
+        return attempt_dir_remove(at->dir, at->uid, at->gid);
+    flock(at->lock_fd, LOCK_UN);
+    return 0;
+}
+
 /*
- * Without CAP_CHOWN the payload's uid has to make the directory itself, in a place that it can write and nobody
- * else can reach: an open descriptor into a directory that the others cannot search.
+ * Without CAP_CHOWN the payload's uid has to make the directory itself, in a place that it
+ * can write and nobody else can reach: an open descriptor into a directory that the others
+ * cannot search.
  */
 static int work_make_as_owner(struct attempt *at)
 {
@@ -126,12 +214,15 @@ static int work_make_as_owner(struct attempt *at)
     if (new_fd < 0 || fchmod(new_fd, 0733) < 0)
         return -errno;
     files_as(at->uid, at->gid);
-    int rc = mkdirat(new_fd, "work", 0700) < 0 || fchmodat(new_fd, "work", 0777, 0) < 0 ? -errno : 0;
+    int rc = mkdirat(new_fd, "work", 0700) < 0 || fchmodat(new_fd, "work", 0777, 0) < 0
+                 ? -errno
+                 : 0;
     files_as_self();
     if (rc == 0 && renameat(new_fd, "work", dir_fd, "work") < 0)
         rc = -errno;
     unlinkat(dir_fd, "new", AT_REMOVEDIR);
-    cleanup_close int work_fd = rc < 0 ? -1 : openat(dir_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int work_fd =
+        rc < 0 ? -1 : openat(dir_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     files_as(at->uid, at->gid);
     if (rc == 0 && (work_fd < 0 || fchmod(work_fd, 0700) < 0))
         rc = -errno;
@@ -181,13 +272,14 @@ int attempt_record_read(const char *dir, struct arena *a, struct value *ret)
 
 int attempt_dir_remove(const char *dir, uid_t uid, gid_t gid)
 {
-    static const char *const files[] = {"task", "stdout", "stdout.pos", "stderr", "stderr.pos"};
     cleanup_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
-    for (size_t i = 0; i < countof(files); i++)
-        unlinkat(fd, files[i], 0);
-    /* the common case costs two calls: nothing was left in the work directory, nothing else is there */
+    unlinkat(fd, "task", 0);
+    for (size_t i = 0; i < countof(outputs); i++)
+        unlinkat(fd, outputs[i], 0);
+    /* the common case costs two calls: nothing was left in the work directory, nothing
+     * else is there */
     if (unlinkat(fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT)
         tree_remove(fd, "work", uid, gid);
     unlinkat(fd, "lock", 0);

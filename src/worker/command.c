@@ -64,7 +64,8 @@ void command_arg(struct command *c, const char *format, va_list ap)
     if (text.failed)
         c->failed = true;
     else
-        list_add(c, &c->argv, &c->argc, arena_mem(c->arena, text.data ? text.data : "", text.len));
+        list_add(c, &c->argv, &c->argc,
+                 arena_mem(c->arena, text.data ? text.data : "", text.len));
 }
 
 void command_env(struct command *c, const char *name, const char *value)

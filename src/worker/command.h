@@ -12,14 +12,16 @@ struct command {
     struct arena *arena;
     const char **argv, **env; /* NULL-terminated; NULL while empty */
     size_t argc, envc;
-    bool failed;              /* memory ran out */
+    bool failed; /* memory ran out */
 };
 
 struct command *command_new(const char *work_dir); /* NULL if out of memory */
 void command_free(struct command *c);
 void command_arg(struct command *c, const char *format, va_list ap);
-void command_env(struct command *c, const char *name, const char *value); /* the last wins */
-/* After the plugin returned: copies what it put into cmd by pointer, so that it may go. 0 or -ENOMEM. */
+void command_env(struct command *c, const char *name,
+                 const char *value); /* the last wins */
+/* After the plugin returned: copies what it put into cmd by pointer, so that it may go.
+ * 0 or -ENOMEM. */
 int command_seal(struct command *c);
 
 #endif

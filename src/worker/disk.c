@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * A limit on the work directory. Quotas depend on the file system; a tmpfs of the right size does not. It
- * is mounted in a mount namespace of the supervisor's own, from which the payload's is made, so that
- * staging sees the same files and nothing stays mounted when all of them are dead.
+ * A limit on the work directory. Quotas depend on the file system; a tmpfs of the right
+ * size does not. It is mounted in a mount namespace of the supervisor's own, from which the
+ * payload's is made, so that staging sees the same files and nothing stays mounted when all
+ * of them are dead.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +46,8 @@ int disk_mount(struct supervisor *s, struct berth_error *err)
     int n = snprintf(options, sizeof options, "size=%lld,nr_inodes=%lld,mode=0700", bytes,
                      bytes / 1024 + 1024);
     if (at->uid != (uid_t)-1)
-        snprintf(options + n, sizeof options - (size_t)n, ",uid=%u,gid=%u", (unsigned)at->uid,
-                 (unsigned)at->gid);
+        snprintf(options + n, sizeof options - (size_t)n, ",uid=%u,gid=%u",
+                 (unsigned)at->uid, (unsigned)at->gid);
     if (s->rt->isolation.by_userns && own_user_namespace(err) < 0)
         return -err->code;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)

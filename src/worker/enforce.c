@@ -6,8 +6,8 @@
 #include "base/fail.h"
 #include "worker/enforce.h"
 
-const char *const limit_names[LIMIT_COUNT + 1] = {"memory",    "cpus", "pids", "disk", "network",
-                                                  "read_only", "uid",  "gpus", "time", NULL};
+const char *const limit_names[LIMIT_COUNT + 1] = {
+    "memory", "cpus", "pids", "disk", "network", "read_only", "uid", "gpus", "time", NULL};
 
 void probe_default(struct berth_probe *p)
 {
@@ -47,7 +47,8 @@ static unsigned engine_level(const struct berth_probe *p, enum limit l)
 }
 
 /* What the core itself does about it in this view. */
-static const char *core_how(const struct runtime *rt, enum limit l, const struct enforce_view *v)
+static const char *core_how(const struct runtime *rt, enum limit l,
+                            const struct enforce_view *v)
 {
     const struct cgroup_base *g = rt->cgroups;
     bool own_uid = v->own_uid && v->isolate & BERTH_ISOLATE_UID;
@@ -57,7 +58,8 @@ static const char *core_how(const struct runtime *rt, enum limit l, const struct
             return "no";
         return cgroup_has_memory(g) ? cgroup_base_kind(g) : "rlimit";
     case LIMIT_CPUS:
-        return v->limits & BERTH_LIMIT_CPU && cgroup_has_cpu(g) ? cgroup_base_kind(g) : "no";
+        return v->limits & BERTH_LIMIT_CPU && cgroup_has_cpu(g) ? cgroup_base_kind(g)
+                                                                : "no";
     case LIMIT_PIDS:
         if (!(v->limits & BERTH_LIMIT_PIDS))
             return "no";
@@ -77,7 +79,8 @@ static const char *core_how(const struct runtime *rt, enum limit l, const struct
     }
 }
 
-const char *enforce_how(const struct runtime *rt, enum limit l, const struct enforce_view *v)
+const char *enforce_how(const struct runtime *rt, enum limit l,
+                        const struct enforce_view *v)
 {
     switch (engine_level(&rt->probe, l)) {
     case BERTH_ENFORCE_YES:
@@ -100,14 +103,14 @@ struct enforce_view enforce_best(const struct runtime *rt)
     return (struct enforce_view){
         .isolate = full ? 0 : rt->isolation.can,
         .limits = BERTH_LIMIT_ALL,
-        .own_uid = !full && rt->isolation.can & BERTH_ISOLATE_UID && !rt->isolation.by_userns &&
-                   rt->config->uid_count > 0,
+        .own_uid = !full && rt->isolation.can & BERTH_ISOLATE_UID &&
+                   !rt->isolation.by_userns && rt->config->uid_count > 0,
         .disk = disk_possible(rt),
     };
 }
 
-struct enforce_view enforce_command(const struct runtime *rt, const struct berth_command *cmd,
-                                    bool own_uid)
+struct enforce_view enforce_command(const struct runtime *rt,
+                                    const struct berth_command *cmd, bool own_uid)
 {
     unsigned isolate = cmd->isolate & rt->isolation.can;
     return (struct enforce_view){
@@ -117,7 +120,8 @@ struct enforce_view enforce_command(const struct runtime *rt, const struct berth
     };
 }
 
-struct value enforce_map(struct arena *a, const struct runtime *rt, const struct enforce_view *v)
+struct value enforce_map(struct arena *a, const struct runtime *rt,
+                         const struct enforce_view *v)
 {
     struct value map = value_new_map(a);
     for (int l = 0; l < LIMIT_COUNT; l++)

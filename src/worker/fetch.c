@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* URLs, by way of the program berth-fetch: libcurl has no place in a process that holds capabilities. */
+/* URLs, by way of the program berth-fetch: libcurl has no place in a process that holds
+ * capabilities. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 #include <sys/wait.h>
 
 #include "base/fail.h"
@@ -22,11 +23,13 @@ struct fetch {
     int errors; /* read end of its stderr */
 };
 
-/* The URL goes by the environment, which only the same uid can read: it may hold a signature. */
+/* The URL goes by the environment, which only the same uid can read: it may hold a
+ * signature. */
 static const char **fetch_env(struct arena *a, const char *url)
 {
-    static const char *const passed[] = {"http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY",
-                                         "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"};
+    static const char *const passed[] = {"http_proxy",  "https_proxy", "no_proxy",
+                                         "HTTPS_PROXY", "NO_PROXY",    "SSL_CERT_FILE",
+                                         "SSL_CERT_DIR"};
     const char **env = arena_alloc(a, (countof(passed) + 2) * sizeof *env);
     size_t n = 0;
     if (!env || !(env[n++] = arena_fmt(a, FETCH_URL "=%s", url)))
@@ -47,14 +50,16 @@ static int fetch_start(struct fetch *f, const char *verb, const char *url, int i
     int fds[2];
     bool fault;
     const char *dir = secure_getenv("BERTH_LIBEXEC_DIR");
-    const char *program = a ? arena_fmt(a, "%s/berth-fetch", dir ? dir : BERTH_LIBEXECDIR) : NULL;
+    const char *program =
+        a ? arena_fmt(a, "%s/berth-fetch", dir ? dir : BERTH_LIBEXECDIR) : NULL;
     const char **env = a ? fetch_env(a, url) : NULL;
     if (!program || !env)
         return berth_fail(err, ENOMEM, "out of memory");
     if (pipe2(fds, O_CLOEXEC) < 0)
         return berth_fail_errno(err, errno, "pipe");
     const char *const argv[] = {program, verb, NULL};
-    struct spawn_request req = {.argv = argv, .env = env, .cwd = "/", .stdio = {in, out, fds[1]}};
+    struct spawn_request req = {
+        .argv = argv, .env = env, .cwd = "/", .stdio = {in, out, fds[1]}};
     int rc = spawn(&req, &f->child, &fault, err);
     close(fds[1]);
     f->errors = fds[0];
@@ -80,10 +85,12 @@ static int fetch_end(struct supervisor *s, struct fetch *f, struct berth_error *
     bool caller = st.code == CLD_EXITED && st.value == FETCH_EXIT_REFUSED;
     stage_blame(s, caller ? BERTH_VERDICT_REJECTED : BERTH_VERDICT_RUNTIME_ERROR,
                 caller ? BERTH_BLAME_CALLER : BERTH_BLAME_NODE, 0);
-    return berth_fail(err, EIO, "%s", *text ? text : "berth-fetch failed without saying why");
+    return berth_fail(err, EIO, "%s",
+                      *text ? text : "berth-fetch failed without saying why");
 }
 
-int fetch_get(struct supervisor *s, const char *url, int to_fd, uint64_t max, struct berth_error *err)
+int fetch_get(struct supervisor *s, const char *url, int to_fd, uint64_t max,
+              struct berth_error *err)
 {
     struct fetch f;
     int fds[2];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * After the end, one step after the other, each in a helper: what the engine knows, what is left of an instance that we had to
- * end, the files to stage out.
+ * After the end, one step after the other, each in a helper: what the engine knows, what is
+ * left of an instance that we had to end, the files to stage out.
  */
 #include <errno.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static void collected(void *arg, const struct helper_end *end)
         s->end.engine.text[sizeof s->end.engine.text - 1] = '\0';
     } else {
         log_line(BERTH_LOG_WARN, s->at->id, "the plugin's collect: %s", end->err.text);
-        snprintf(s->end.engine.text, sizeof s->end.engine.text, "collect: %.230s", end->err.text);
+        snprintf(s->end.engine.text, sizeof s->end.engine.text, "collect: %.230s",
+                 end->err.text);
     }
     s->gather_step++;
     supervisor_event(s, EVENT_TICK);
@@ -89,7 +90,8 @@ static void staged_out(void *arg, const struct helper_end *end)
     struct supervisor *s = arg;
     s->helper = NULL;
     if (end->rc < 0)
-        failure_set(&s->end.stage_out, end->said.verdict ? end->said.verdict : BERTH_VERDICT_RUNTIME_ERROR,
+        failure_set(&s->end.stage_out,
+                    end->said.verdict ? end->said.verdict : BERTH_VERDICT_RUNTIME_ERROR,
                     end->said.blame ? end->said.blame : BERTH_BLAME_NODE, "stage_out", "%s",
                     end->err.text);
     else
@@ -106,7 +108,8 @@ static int gather_step(struct supervisor *s, struct berth_error *err)
     helper_work_fn *work = NULL;
     helper_done_fn *done = NULL;
     int64_t limit = 0;
-    if (s->gather_step == STEP_COLLECT && s->end.started && s->rt->plugin->runtime.collect) {
+    if (s->gather_step == STEP_COLLECT && s->end.started &&
+        s->rt->plugin->runtime.collect) {
         work = collect_work;
         done = collected;
         limit = COLLECT_MS;
@@ -140,7 +143,8 @@ void gather_next(struct supervisor *s)
         if (rc > 0)
             return;
         if (rc < 0) { /* no memory, no processes: that passes */
-            log_line(BERTH_LOG_WARN, s->at->id, "cannot start a helper, trying on: %s", err.text);
+            log_line(BERTH_LOG_WARN, s->at->id, "cannot start a helper, trying on: %s",
+                     err.text);
             loop_timer_set(s->tick, CLEANUP_AGAIN_MS);
             return;
         }
@@ -155,8 +159,8 @@ void gather_abort(struct supervisor *s)
     if (s->gather_step != STEP_STAGE_OUT || !s->helper)
         return;
     helper_cancel(&s->helper);
-    failure_set(&s->end.stage_out, BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "stage_out",
-                "stopped while its files were staged out");
+    failure_set(&s->end.stage_out, BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE,
+                "stage_out", "stopped while its files were staged out");
     s->gather_step = STEP_END;
     s->again = EVENT_GATHERED;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Forked work with a limit of time. The child writes one struct helper_head and its output to a pipe when
- * it is done; end of file without a whole head means that it died on the way.
+ * Forked work with a limit of time. The child writes one struct helper_head and its output
+ * to a pipe when it is done; end of file without a whole head means that it died on the
+ * way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,8 +82,8 @@ static int write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
-_Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent, helper_work_fn *work,
-                                   void *arg)
+_Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent,
+                                   helper_work_fn *work, void *arg)
 {
     struct buf out = BUF_INIT;
     struct helper_head head = {0};
@@ -100,7 +101,8 @@ _Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent, hel
     if (head.rc >= 0 && out.failed)
         head.rc = berth_fail(&head.err, ENOMEM, "out of memory");
     if (head.rc < 0 && !head.err.code)
-        berth_fail(&head.err, -head.rc, "failed without saying why: %s", strerror(-head.rc));
+        berth_fail(&head.err, -head.rc, "failed without saying why: %s",
+                   strerror(-head.rc));
     head.said = rt->said;
     if (write_all(fd, (const char *)&head, sizeof head) == 0)
         write_all(fd, out.data, out.len);
@@ -135,13 +137,16 @@ static void helper_tell(struct helper *h, int status)
     struct helper_head head;
     if (h->in.len >= sizeof head && !h->in.failed) {
         memcpy(&head, h->in.data, sizeof head);
-        end = (struct helper_end){.rc = head.rc, .err = head.err, .said = head.said,
-                                  .data = h->in.data + sizeof head, .len = h->in.len - sizeof head};
+        end = (struct helper_end){.rc = head.rc,
+                                  .err = head.err,
+                                  .said = head.said,
+                                  .data = h->in.data + sizeof head,
+                                  .len = h->in.len - sizeof head};
     } else if (h->late) {
         end.rc = berth_fail(&end.err, ETIMEDOUT, "took too long and was killed");
     } else if (WIFSIGNALED(status)) {
-        end.rc = berth_fail(&end.err, ECHILD, "crashed with signal %d (%s)", WTERMSIG(status),
-                            strsignal(WTERMSIG(status)));
+        end.rc = berth_fail(&end.err, ECHILD, "crashed with signal %d (%s)",
+                            WTERMSIG(status), strsignal(WTERMSIG(status)));
     } else {
         end.rc = berth_fail(&end.err, ECHILD, "ended its process with status %d",
                             WEXITSTATUS(status));

@@ -27,8 +27,8 @@ struct host_link {
 };
 
 /*
- * unix_connect blocks while the listener's backlog is full, which a hung host could use to stop a supervisor from
- * timing its payload. So this one does not.
+ * unix_connect blocks while the listener's backlog is full, which a hung host could use to
+ * stop a supervisor from timing its payload. So this one does not.
  */
 static int link_connect(const char *run_dir)
 {
@@ -86,8 +86,13 @@ struct host_link *host_link_new(struct loop *l, const char *run_dir, host_link_u
     struct host_link *k = calloc(1, sizeof *k);
     if (!k)
         return NULL;
-    *k = (struct host_link){.loop = l, .delay_ms = RETRY_FIRST_MS, .run_dir = run_dir, .up = up,
-                            .down = down, .frame = frame, .arg = arg};
+    *k = (struct host_link){.loop = l,
+                            .delay_ms = RETRY_FIRST_MS,
+                            .run_dir = run_dir,
+                            .up = up,
+                            .down = down,
+                            .frame = frame,
+                            .arg = arg};
     k->timer = loop_timer_add(l, RETRY_FIRST_MS, link_try, k);
     if (!k->timer) {
         free(k);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Where there is neither a cgroup nor a pid namespace, a payload's descendants are still found: orphans are given to
- * the nearest subreaper above them, and a process cannot leave its subreaper. Killing one may hand us its
- * children, so the caller repeats until none is left.
+ * Where there is neither a cgroup nor a pid namespace, a payload's descendants are still
+ * found: orphans are given to the nearest subreaper above them, and a process cannot leave
+ * its subreaper. Killing one may hand us its children, so the caller repeats until none is
+ * left.
  */
 #include <errno.h>
 #include <fcntl.h>

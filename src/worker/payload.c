@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 
 #include "base/fail.h"
 #include "base/log.h"
@@ -58,14 +58,15 @@ static void make_view(struct supervisor *s)
 }
 
 /* A failure in a step of ours, unless the plugin said whose it is. */
-static int start_failed(struct supervisor *s, int blame, const char *code, const struct berth_error *err)
+static int start_failed(struct supervisor *s, int blame, const char *code,
+                        const struct berth_error *err)
 {
     failure_set(&s->end.failure, BERTH_VERDICT_RUNTIME_ERROR, blame, code, "%s", err->text);
     return -(err->code ? err->code : EIO);
 }
 
-static int plugin_failed(struct supervisor *s, const char *code, const struct runtime_said *said,
-                         const struct berth_error *err)
+static int plugin_failed(struct supervisor *s, const char *code,
+                         const struct runtime_said *said, const struct berth_error *err)
 {
     struct failure *f = &s->end.failure;
     failure_set(f, said->verdict ? said->verdict : BERTH_VERDICT_RUNTIME_ERROR,
@@ -109,7 +110,7 @@ static int open_cgroup(struct supervisor *s, struct berth_error *err)
         lim.cpus = r->cpus;
     if (core_limits(s, BERTH_LIMIT_PIDS, p->pids))
         lim.pids = (uint32_t)r->pids;
-    if (s->cgroup) { /* made before `command`, which is told its path, with limits that it does not want */
+    if (s->cgroup) { /* from before `command`, which was told its path and wants less */
         cgroup_remove(s->cgroup);
         cgroup_close(take_ptr(s->cgroup));
     }
@@ -147,7 +148,8 @@ static int build_command(struct supervisor *s)
     if (rc >= 0 && command_seal(s->command) < 0)
         rc = berth_fail(&err, ENOMEM, "out of memory");
     if (rc >= 0 && !s->command->argc)
-        rc = berth_fail(&err, EINVAL, "plugin '%s' gave no program to execute", rt->block->plugin);
+        rc = berth_fail(&err, EINVAL, "plugin '%s' gave no program to execute",
+                        rt->block->plugin);
     if (rc < 0 && !err.code)
         berth_fail(&err, -rc, "plugin '%s' failed without saying why", rt->block->plugin);
     if (rc < 0)
@@ -211,7 +213,8 @@ static int run_engine(void *arg)
     struct supervisor *s = arg;
     struct fault f = {0};
     sigset_t none;
-    host_link_free_after_fork(s->link); /* or the host would not see that the supervisor died */
+    host_link_free_after_fork(
+        s->link); /* or the host would not see that the supervisor died */
     helpers_forget();
     sigemptyset(&none);
     signal(SIGTERM, SIG_DFL);
@@ -221,7 +224,8 @@ static int run_engine(void *arg)
     if (f.rc >= 0)
         return f.rc & 0xff;
     if (!f.err.code)
-        berth_fail(&f.err, -f.rc, "plugin '%s' failed without saying why", s->rt->block->plugin);
+        berth_fail(&f.err, -f.rc, "plugin '%s' failed without saying why",
+                   s->rt->block->plugin);
     f.said = s->rt->said;
     return write(s->fault_fd, &f, sizeof f) == sizeof f ? 125 : 126;
 }
@@ -264,7 +268,8 @@ static int spawn_with(struct supervisor *s, struct spawn_request *req, bool *ret
     return rc;
 }
 
-static int spawn_engine(struct supervisor *s, struct spawn_request *req, struct berth_error *err)
+static int spawn_engine(struct supervisor *s, struct spawn_request *req,
+                        struct berth_error *err)
 {
     static const char *const nothing[] = {NULL};
     int fds[2];
@@ -288,7 +293,8 @@ static int check_require(struct supervisor *s)
     const char *unmet = enforce_unmet(s->rt, &s->held, s->at->plan.require);
     if (!unmet)
         return 0;
-    failure_set(&s->end.failure, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER, "not_enforceable",
+    failure_set(&s->end.failure, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER,
+                "not_enforceable",
                 "'%s' is required, and this executer does not enforce it here", unmet);
     return -EOPNOTSUPP;
 }
@@ -342,6 +348,8 @@ int payload_launch(struct supervisor *s)
         s->view.input_len = 0;
         s->bytes_gone = true;
     }
+    if (!cgroup_has_kill(s->rt->cgroups))
+        attempt_witness_write(s->at->dir, s->payload.pid); /* it dies with us even so */
     s->watch = loop_child_add(s->loop, s->payload.pidfd, payload_ended, s);
     if (!s->watch || streams_watch(s) < 0) {
         log_line(BERTH_LOG_ERR, s->at->id, "out of memory");

@@ -39,11 +39,13 @@ void probe_send(struct worker *w)
         struct enforce_view best = enforce_best(&w->rt);
         value_put(a, &body, "enforce", enforce_map(a, &w->rt, &best));
         struct value executers;
-        if (w->explained.len && value_from_msgpack(a, w->explained.data, w->explained.len,
-                                                   &value_limits_default, &executers, NULL) == 0)
+        if (w->explained.len &&
+            value_from_msgpack(a, w->explained.data, w->explained.len,
+                               &value_limits_default, &executers, NULL) == 0)
             value_put(a, &body, "executers", executers);
-        value_put_str(a, &body, "missing",
-                      arena_fmt(a, "%s%s%s", groups, *groups && *spaces ? "; " : "", spaces));
+        value_put_str(
+            a, &body, "missing",
+            arena_fmt(a, "%s%s%s", groups, *groups && *spaces ? "; " : "", spaces));
     }
     host_link_send(w->link, FRAME_WORKER_PROBE, &body);
 }
@@ -83,6 +85,7 @@ void probe_turn(void *arg)
     if (w->probe)
         return;
     if (!w->rt.plugin->runtime.probe ||
-        helper_start(&w->rt, w->loop, PROBE_LIMIT_MS, probe_work, w, probed, w, &w->probe, &err) < 0)
+        helper_start(&w->rt, w->loop, PROBE_LIMIT_MS, probe_work, w, probed, w, &w->probe,
+                     &err) < 0)
         probe_result(w, &err);
 }

@@ -34,12 +34,15 @@ static struct value usage(const struct supervisor *s, struct arena *a)
 {
     const struct end *e = &s->end;
     struct value map = value_new_map(a);
-    bool own = e->reaped && !e->is_engine; /* an engine's client says nothing of the payload */
+    bool own =
+        e->reaped && !e->is_engine; /* an engine's client says nothing of the payload */
     put_known(a, &map, "wall_ms", e->reaped ? e->wall_ms : -1);
-    put_known(a, &map, "user_ms", first_known(e->engine.user_ms, e->usage.user_ms,
-                                              own ? e->status.user_us / 1000 : -1));
-    put_known(a, &map, "sys_ms", first_known(e->engine.sys_ms, e->usage.sys_ms,
-                                             own ? e->status.sys_us / 1000 : -1));
+    put_known(a, &map, "user_ms",
+              first_known(e->engine.user_ms, e->usage.user_ms,
+                          own ? e->status.user_us / 1000 : -1));
+    put_known(
+        a, &map, "sys_ms",
+        first_known(e->engine.sys_ms, e->usage.sys_ms, own ? e->status.sys_us / 1000 : -1));
     put_known(a, &map, "peak_memory",
               first_known(e->engine.peak_memory_bytes, e->usage.peak_memory_bytes,
                           own ? e->status.maxrss_kb * 1024 : -1));
@@ -73,9 +76,10 @@ static struct value evidence(const struct supervisor *s, struct arena *a)
     const struct end *e = &s->end;
     struct value map = value_new_map(a);
     if (e->reaped)
-        value_put_str(a, &map, "process", e->status.code == CLD_EXITED   ? "exited"
-                                          : e->status.code == CLD_DUMPED ? "dumped core"
-                                                                         : "killed");
+        value_put_str(a, &map, "process",
+                      e->status.code == CLD_EXITED   ? "exited"
+                      : e->status.code == CLD_DUMPED ? "dumped core"
+                                                     : "killed");
     value_put_str(a, &map, "signal_from", verdict_signal_from(e));
     value_put_str(a, &map, "ended_by", e->cause_code);
     if (e->cause)
@@ -91,21 +95,26 @@ static struct value evidence(const struct supervisor *s, struct arena *a)
     if (e->cut)
         value_put_bool(a, &map, "output_cut", true);
     for (int i = 0; i < 2; i++) {
-        int code = s->out[i].error ? s->out[i].error
-                   : s->out[i].file ? output_error(s->out[i].file) : 0;
+        int code = s->out[i].error  ? s->out[i].error
+                   : s->out[i].file ? output_error(s->out[i].file)
+                                    : 0;
         if (code)
             value_put_str(a, &map, i ? "stderr_error" : "stdout_error", strerror(code));
     }
     return map;
 }
 
-/* Whatever the payload wrote becomes text: what is no UTF-8 is replaced, a cut character at the start too. */
+/* Whatever the payload wrote becomes text: what is no UTF-8 is replaced, a cut character
+ * at the start too. */
 static void make_text(char *s, size_t len)
 {
     for (size_t i = 0; i < len;) {
         unsigned char c = (unsigned char)s[i];
-        size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3
-                   : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+        size_t n = c < 0x80                ? 1
+                   : c >= 0xc2 && c < 0xe0 ? 2
+                   : c >= 0xe0 && c < 0xf0 ? 3
+                   : c >= 0xf0 && c < 0xf5 ? 4
+                                           : 0;
         if (n == 0 || c == 0 || i + n > len || !is_utf8(s + i, n)) {
             s[i] = '?';
             n = 1;
@@ -123,7 +132,8 @@ static void put_output(struct supervisor *s, struct arena *a, struct value *r)
     if (s->out[1].file)
         output_tail(s->out[1].file, STDERR_TAIL, &tail);
     value_put_bin(a, r, "output", out.data ? out.data : "", out.len);
-    value_put_bool(a, r, "output_truncated", output_total(s->out[0].file) > out.len || s->end.cut);
+    value_put_bool(a, r, "output_truncated",
+                   output_total(s->out[0].file) > out.len || s->end.cut);
     if (tail.len)
         make_text(tail.data, tail.len);
     value_put_str(a, r, "stderr_tail", tail.len ? tail.data : "");
@@ -147,7 +157,8 @@ static void put_files(const struct supervisor *s, struct arena *a, struct value 
 {
     static const struct value_limits lim = {64u << 20, 8, 1000000};
     struct value files;
-    if (s->files.len && value_from_msgpack(a, s->files.data, s->files.len, &lim, &files, NULL) == 0)
+    if (s->files.len &&
+        value_from_msgpack(a, s->files.data, s->files.len, &lim, &files, NULL) == 0)
         value_put(a, r, "files", files);
 }
 

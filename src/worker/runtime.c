@@ -13,7 +13,8 @@
 
 #define OPEN_SECONDS 30
 
-/* A plain user has nothing to grant: what is missing then shows in what the probe says is not enforced. */
+/* A plain user has nothing to grant: what is missing then shows in what the probe says
+ * is not enforced. */
 static int check_grants(const struct runtime *rt, const struct worker_start *start,
                         struct berth_error *err)
 {
@@ -29,17 +30,19 @@ static int check_grants(const struct runtime *rt, const struct worker_start *sta
         return 0;
     char list[160];
     capset_format(missing, list, sizeof list);
-    return berth_fail(err, EPERM,
-                      "runtime '%s' cannot work without the capabilities %s: add them to its "
-                      "'capabilities' at %s:%d",
-                      rt->block->name, list, rt->block->file, rt->block->line);
+    return berth_fail(
+        err, EPERM,
+        "runtime '%s' cannot work without the capabilities %s: add them to its "
+        "'capabilities' at %s:%d",
+        rt->block->name, list, rt->block->file, rt->block->line);
 }
 
 static int resolve_executers(struct runtime *rt, struct berth_error *err)
 {
     static const struct config_keys none;
     const struct berth_option *table = rt->plugin->desc.executer_options;
-    rt->executer_options = calloc(rt->config->executer_count + 1, sizeof *rt->executer_options);
+    rt->executer_options =
+        calloc(rt->config->executer_count + 1, sizeof *rt->executer_options);
     if (!rt->executer_options)
         return berth_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < rt->config->executer_count; i++) {
@@ -61,7 +64,8 @@ static int resolve_options(struct runtime *rt, struct berth_error *err)
 {
     char owner[96];
     snprintf(owner, sizeof owner, "runtime '%.64s'", rt->block->name);
-    int rc = options_resolve(rt->plugin->desc.options, &rt->block->keys, owner, &rt->options, err);
+    int rc = options_resolve(rt->plugin->desc.options, &rt->block->keys, owner,
+                             &rt->options, err);
     return rc < 0 ? rc : resolve_executers(rt, err);
 }
 
@@ -71,11 +75,12 @@ static int call(struct runtime *rt, const char *name,
 {
     if (!callback)
         return 0;
-    alarm(OPEN_SECONDS); /* a worker that hangs here is ended, and started again by the monitor */
+    alarm(OPEN_SECONDS); /* ends a worker that hangs here; the monitor starts another */
     int rc = callback(&rt->ctx, err);
     alarm(0);
     if (rc < 0 && !err->code)
-        berth_fail(err, -rc, "plugin '%s': %s failed without saying why", rt->plugin->desc.name, name);
+        berth_fail(err, -rc, "plugin '%s': %s failed without saying why",
+                   rt->plugin->desc.name, name);
     return rc < 0 ? rc : 0;
 }
 
@@ -91,12 +96,14 @@ static int open_plugin(struct runtime *rt, struct berth_error *err)
     return rc;
 }
 
-static int load(struct runtime *rt, const struct worker_start *start, struct berth_error *err)
+static int load(struct runtime *rt, const struct worker_start *start,
+                struct berth_error *err)
 {
     if (start->plugin_fd < 0) {
         *err = start->plugin_error;
-        return err->code ? -err->code : berth_fail(err, ENOENT, "plugin '%s' was not found",
-                                                   start->block->plugin);
+        return err->code ? -err->code
+                         : berth_fail(err, ENOENT, "plugin '%s' was not found",
+                                      start->block->plugin);
     }
     int rc = plugin_load(start->plugin_fd, start->plugin_path, &rt->plugin, err);
     if (rc < 0)
@@ -113,8 +120,10 @@ static int load(struct runtime *rt, const struct worker_start *start, struct ber
 void runtime_open(struct runtime *rt, const struct worker_start *start)
 {
     struct berth_error err = {0};
-    *rt = (struct runtime){.config = start->config, .block = start->block,
-                           .cgroups = start->cgroups, .ctx.host = &runtime_host};
+    *rt = (struct runtime){.config = start->config,
+                           .block = start->block,
+                           .cgroups = start->cgroups,
+                           .ctx.host = &runtime_host};
     probe_default(&rt->probe);
     if (load(rt, start, &err) < 0) {
         rt->error = err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* A runtime as its worker knows it: the loaded plugin, its options, what can be held here. Every
- * supervisor inherits it over the fork. */
+/* A runtime as its worker knows it: the loaded plugin, its options, what can be held
+ * here. Every supervisor inherits it over the fork. */
 #ifndef WORKER_RUNTIME_H
 #define WORKER_RUNTIME_H
 
@@ -19,17 +19,18 @@ struct runtime_said {
 struct runtime {
     const struct config *config;
     const struct config_plugin *block;
-    struct plugin *plugin;    /* NULL: it could not be had, and error says why */
+    struct plugin *plugin; /* NULL: it could not be had, and error says why */
     struct berth_error error;
-    bool plugin_open;         /* its `open` succeeded */
-    struct berth_ctx ctx;     /* what callbacks get; its address identifies the runtime */
+    bool plugin_open;     /* its `open` succeeded */
+    struct berth_ctx ctx; /* what callbacks get; its address identifies the runtime */
     struct options *options;
-    struct options **executer_options; /* one per executer of the config, NULL for other runtimes' */
-    struct options *adhoc_options;     /* NULL: executer_options has a required key */
+    struct options *
+        *executer_options; /* one per executer of the config, NULL for other runtimes' */
+    struct options *adhoc_options; /* NULL: executer_options has a required key */
     struct cgroup_base *cgroups;
     struct isolation isolation;
-    struct seccomp_filter *filter;     /* NULL: not to be had here */
-    struct berth_probe probe;          /* the latest; all _CORE before the first */
+    struct seccomp_filter *filter; /* NULL: not to be had here */
+    struct berth_probe probe;      /* the latest; all _CORE before the first */
     struct runtime_said said;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* The services that a runtime plugin is lent: struct berth_host, as seen from worker and supervisor. */
+/* The services that a runtime plugin is lent: struct berth_host, as seen from worker and
+ * supervisor. */
 #include <errno.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ static void host_log(struct berth_ctx *ctx, int level, const char *format, ...)
     va_end(ap);
 }
 
-static int host_fail(struct berth_ctx *ctx, struct berth_error *err, int code, const char *format, ...)
+static int host_fail(struct berth_ctx *ctx, struct berth_error *err, int code,
+                     const char *format, ...)
 {
     va_list ap;
     (void)ctx;
@@ -75,7 +77,8 @@ const struct options *runtime_task_options(const struct runtime *rt, const char 
     return rt->adhoc_options;
 }
 
-static const struct options *task_options(struct berth_ctx *ctx, const struct berth_task *task)
+static const struct options *task_options(struct berth_ctx *ctx,
+                                          const struct berth_task *task)
 {
     return runtime_task_options(of(ctx), task->executer);
 }
@@ -108,14 +111,16 @@ static size_t host_task_option_count(struct berth_ctx *ctx, const struct berth_t
     return o ? options_count(o, name) : 0;
 }
 
-static const char *host_task_option_item(struct berth_ctx *ctx, const struct berth_task *task,
-                                         const char *name, size_t i)
+static const char *host_task_option_item(struct berth_ctx *ctx,
+                                         const struct berth_task *task, const char *name,
+                                         size_t i)
 {
     const struct options *o = task_options(ctx, task);
     return o ? options_item(o, name, i) : NULL;
 }
 
-static void host_command_arg(struct berth_ctx *ctx, struct berth_command *cmd, const char *format, ...)
+static void host_command_arg(struct berth_ctx *ctx, struct berth_command *cmd,
+                             const char *format, ...)
 {
     va_list ap;
     (void)ctx;
@@ -124,8 +129,8 @@ static void host_command_arg(struct berth_ctx *ctx, struct berth_command *cmd, c
     va_end(ap);
 }
 
-static void host_command_env(struct berth_ctx *ctx, struct berth_command *cmd, const char *name,
-                             const char *value)
+static void host_command_env(struct berth_ctx *ctx, struct berth_command *cmd,
+                             const char *name, const char *value)
 {
     (void)ctx;
     command_env(container_of(cmd, struct command, cmd), name, value);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Staging in: the image, then the files. Everything in the work directory is made with the payload's file system
- * ids, so it owns what it is given; sources are opened with our own, below the roots that the operator allowed.
+ * Staging in: the image, then the files. Everything in the work directory is made with the
+ * payload's file system ids, so it owns what it is given; sources are opened with our own,
+ * below the roots that the operator allowed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,8 @@ bool stage_is_url(const char *s)
 
 int open_below(int dir_fd, const char *path, int flags, unsigned mode, bool allow_links)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode,
+    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
+                           .mode = mode,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
                                       (allow_links ? 0 : RESOLVE_NO_SYMLINKS)};
     int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
@@ -77,7 +79,8 @@ int stage_root(const char *const *roots, const char *path, const char **ret_rest
         *ret_rest = path + n + strspn(path + n, "/");
         return fd;
     }
-    return berth_fail(err, EPERM, "'%s' is in no directory that the operator allowed", path);
+    return berth_fail(err, EPERM, "'%s' is in no directory that the operator allowed",
+                      path);
 }
 
 int64_t stage_copy(int from, int to, uint64_t max)
@@ -112,15 +115,16 @@ static void progress(void *arg, const char *line)
     log_line(BERTH_LOG_DEBUG, s->at->id, "image: %s", line);
 }
 
-/* At most one `prepare` per image at a time, over all workers and supervisors: by a lock. */
+/* At most one `prepare` per image at a time, over all workers and supervisors: by a
+ * lock. */
 static int prepare_image(struct supervisor *s, struct berth_error *err)
 {
     cleanup_free char *path = NULL;
     uint64_t h = 0xcbf29ce484222325u;
     for (const char *c = s->view.image; *c; c++)
         h = (h ^ (unsigned char)*c) * 0x100000001b3u;
-    if (asprintf(&path, "%s/image-%s-%016llx.lock", s->rt->config->state_dir, s->rt->block->name,
-                 (unsigned long long)h) < 0)
+    if (asprintf(&path, "%s/image-%s-%016llx.lock", s->rt->config->state_dir,
+                 s->rt->block->name, (unsigned long long)h) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
     cleanup_close int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0 || flock(lock, LOCK_EX) < 0)
@@ -141,14 +145,16 @@ static int make_file(struct supervisor *s, int work_fd, const struct task_file_i
         return -ENAMETOOLONG;
     files_as(s->at->uid, s->at->gid);
     int fd = 0;
-    for (char *slash = strchr(path, '/'); slash && fd >= 0; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path, '/'); slash && fd >= 0;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (mkdirat(work_fd, path, 0755) < 0 && errno != EEXIST)
             fd = -errno;
         *slash = '/';
     }
     if (fd >= 0)
-        fd = open_below(work_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, false);
+        fd = open_below(work_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600,
+                        false);
     if (fd >= 0 && fchmod(fd, (mode_t)(f->mode & 0777)) < 0) {
         int rc = -errno;
         close(fd);
@@ -207,7 +213,8 @@ static int stage_file(struct supervisor *s, int work_fd, const struct task_file_
 
 bool stage_in_needed(const struct supervisor *s)
 {
-    return s->at->task.files_in_count > 0 || (s->rt->plugin->runtime.prepare && *s->view.image);
+    return s->at->task.files_in_count > 0 ||
+           (s->rt->plugin->runtime.prepare && *s->view.image);
 }
 
 int stage_in_work(void *arg, struct buf *out, struct berth_error *err)

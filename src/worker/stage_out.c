@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Staging out. The payload made these files, so nothing about them is trusted: they are opened with its own file system
- * ids, below its own directory, without following a link, and have to be its own.
+ * Staging out. The payload made these files, so nothing about them is trusted: they are
+ * opened with its own file system ids, below its own directory, without following a link,
+ * and have to be its own.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -35,7 +36,8 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static int open_own(struct stage_out *o, const char *path, struct stat *st, struct berth_error *err)
+static int open_own(struct stage_out *o, const char *path, struct stat *st,
+                    struct berth_error *err)
 {
     const struct attempt *at = o->s->at;
     files_as(at->uid, at->gid);
@@ -54,13 +56,15 @@ static int open_own(struct stage_out *o, const char *path, struct stat *st, stru
 
 /* ---- where to ---- */
 
-static int to_inline(struct stage_out *o, int fd, const struct stat *st, struct value *entry,
-                     struct berth_error *err)
+static int to_inline(struct stage_out *o, int fd, const struct stat *st,
+                     struct value *entry, struct berth_error *err)
 {
     int64_t max = o->s->at->plan.output_max_bytes;
     if (st->st_size > max)
-        return berth_fail(err, EFBIG, "has %lld bytes, more than the %lld that fit into a result: "
-                          "give it a 'to'", (long long)st->st_size, (long long)max);
+        return berth_fail(err, EFBIG,
+                          "has %lld bytes, more than the %lld that fit into a result: "
+                          "give it a 'to'",
+                          (long long)st->st_size, (long long)max);
     cleanup_free char *data = malloc((size_t)st->st_size + 1);
     size_t len = 0;
     if (!data)
@@ -87,12 +91,14 @@ static int to_local(struct stage_out *o, int fd, const char *to, struct value *e
     cleanup_free char *dir = strndup(rest, (size_t)(base_name(rest) - rest));
     if (!dir)
         return berth_fail(err, ENOMEM, "out of memory");
-    cleanup_close int dir_fd = open_below(root, *dir ? dir : ".", O_RDONLY | O_DIRECTORY, 0, false);
+    cleanup_close int dir_fd =
+        open_below(root, *dir ? dir : ".", O_RDONLY | O_DIRECTORY, 0, false);
     if (dir_fd < 0)
         return berth_fail_errno(err, -dir_fd, "cannot open the directory of '%s'", to);
     snprintf(part, sizeof part, ".berth-%ld.part", (long)getpid());
     unlinkat(dir_fd, part, 0);
-    cleanup_close int out = openat(dir_fd, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    cleanup_close int out =
+        openat(dir_fd, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (out < 0)
         return berth_fail_errno(err, errno, "cannot write in the directory of '%s'", to);
     int64_t n = stage_copy(fd, out, UINT64_MAX);
@@ -155,7 +161,8 @@ static int out_glob(struct stage_out *o, struct berth_error *err)
     if (!dir_path)
         return berth_fail(err, ENOMEM, "out of memory");
     files_as(o->s->at->uid, o->s->at->gid);
-    int fd = open_below(o->work_fd, *dir_path ? dir_path : ".", O_RDONLY | O_DIRECTORY, 0, false);
+    int fd = open_below(o->work_fd, *dir_path ? dir_path : ".", O_RDONLY | O_DIRECTORY, 0,
+                        false);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     files_as_self();
     for (struct dirent *e; rc == 0 && dir && (e = readdir(dir));) {
@@ -180,7 +187,8 @@ static bool is_optional(const struct stage_out *o)
 static int out_one(struct stage_out *o, struct berth_error *err)
 {
     o->found = 0;
-    int rc = is_glob(base_name(o->f->path)) ? out_glob(o, err) : out_file(o, o->f->path, err);
+    int rc =
+        is_glob(base_name(o->f->path)) ? out_glob(o, err) : out_file(o, o->f->path, err);
     if (rc == -ENOENT && is_optional(o)) {
         err->code = 0;
         return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* The payload's standard streams: input from memory, output to files that are made with the first byte. */
+/* The payload's standard streams: input from memory, output to files that are made with
+ * the first byte. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #define PIPE_BYTES 65536
 #define READ_BYTES 65536
 
-/* A pipe that was filled beforehand needs nobody to feed it. -EAGAIN if it does not take all of it. */
+/* A pipe that was filled beforehand needs nobody to feed it. -EAGAIN if it does not take
+ * all of it. */
 static int input_pipe(const void *data, size_t len)
 {
     int fds[2];
@@ -40,7 +42,8 @@ static int input_memory(const void *data, size_t len, struct berth_error *err)
         done += n > 0 ? (size_t)n : 0;
     }
     if (lseek(fd, 0, SEEK_SET) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) <
+            0)
         return berth_fail_errno(err, errno, "sealing the input");
     return take_fd(fd);
 }
@@ -78,7 +81,8 @@ static void stream_store(struct stream *st, const void *data, size_t len)
         cleanup_free char *path = NULL;
         if (asprintf(&path, "%s/%s", s->at->dir, st->name) < 0)
             st->error = ENOMEM;
-        else if (output_create(path, (uint64_t)s->at->plan.output_max_bytes, &st->file, &err) < 0)
+        else if (output_create(path, (uint64_t)s->at->plan.output_max_bytes, &st->file,
+                               &err) < 0)
             st->error = err.code;
     }
     if (st->file)
@@ -115,7 +119,8 @@ static void stream_readable(void *arg, uint32_t events)
 int streams_watch(struct supervisor *s)
 {
     for (int i = 0; i < 2; i++) {
-        s->out[i].io = loop_io_add(s->loop, s->out[i].fd, EPOLLIN, stream_readable, &s->out[i]);
+        s->out[i].io =
+            loop_io_add(s->loop, s->out[i].fd, EPOLLIN, stream_readable, &s->out[i]);
         if (!s->out[i].io)
             return -ENOMEM;
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * The life of an attempt as a table: state x event. Each action does its few things and names the state that follows; an event that
- * a state does not know is of no matter to it. A result leaves only from GATHERING, and GATHERING is
- * reached only over EMPTY: nothing of the attempt runs when its result is out.
+ * The life of an attempt as a table: state x event. Each action does its few things and
+ * names the state that follows; an event that a state does not know is of no matter to it.
+ * A result leaves only from GATHERING, and GATHERING is reached only over EMPTY: nothing of
+ * the attempt runs when its result is out.
  */
 #include <poll.h>
 #include <signal.h>
@@ -15,10 +16,10 @@
 #include "base/str.h"
 #include "worker/supervisor_int.h"
 
-#define RETRY_MS 1000     /* between tries to kill, and to clean up */
-#define DRAIN_MS 2000     /* pipes still open although all is dead: the holder is not ours to kill */
-#define CONFIRM_MS 5000   /* at shutdown: how long a host that is there may take */
-#define FORSAKEN_MS 60000    /* between looks whether the directory is still there */
+#define RETRY_MS 1000 /* between tries to kill, and to clean up */
+#define DRAIN_MS 2000 /* all is dead, and pipes still open: by whom is not ours to kill */
+#define CONFIRM_MS 5000       /* at shutdown: how long a host that is there may take */
+#define FORSAKEN_MS 60000     /* between looks whether the directory is still there */
 #define DEADLINE_MAX_MS 60000 /* the wall clock may be set; look again */
 
 typedef enum state action(struct supervisor *s);
@@ -95,7 +96,8 @@ static enum state kill_rest(struct supervisor *s)
     s->end.unkillable_ms = now - s->killing_mono_ms;
     if (!s->end.unkillable && s->end.unkillable_ms >= RETRY_MS) {
         s->end.unkillable = true;
-        log_line(BERTH_LOG_ERR, s->at->id, "processes of it resist SIGKILL; its resources stay booked");
+        log_line(BERTH_LOG_ERR, s->at->id,
+                 "processes of it resist SIGKILL; its resources stay booked");
     }
     loop_timer_set(s->tick, s->end.unkillable ? RETRY_MS : 20);
     return KILLING;
@@ -164,7 +166,8 @@ static enum state finish(struct supervisor *s)
     return DONE;
 }
 
-/* At shutdown: a host that is there has a while to confirm, else the result goes to the disk. */
+/* At shutdown: a host that is there has a while to confirm, else the result goes to the
+ * disk. */
 static enum state spill_soon(struct supervisor *s)
 {
     host_link_retry(s->link);
@@ -199,14 +202,18 @@ static enum state wait_on(struct supervisor *s)
 }
 
 static action *const table[STATE_COUNT][EVENT_COUNT] = {
-    [STARTING] = {[EVENT_STAGED] = launch, [EVENT_FAILED] = not_started, [EVENT_STOP] = not_started},
+    [STARTING] =
+        {[EVENT_STAGED] = launch, [EVENT_FAILED] = not_started, [EVENT_STOP] = not_started},
     [RUNNING] = {[EVENT_STOP] = stop, [EVENT_ENDED] = ended},
-    [STOPPING] = {[EVENT_STOP] = stop_sooner, [EVENT_TICK] = kill_now, [EVENT_ENDED] = ended},
+    [STOPPING] =
+        {[EVENT_STOP] = stop_sooner, [EVENT_TICK] = kill_now, [EVENT_ENDED] = ended},
     [KILLING] = {[EVENT_ENDED] = ended, [EVENT_TICK] = kill_again, [EVENT_EMPTY] = drain},
     [DRAINING] = {[EVENT_DRAINED] = gather, [EVENT_TICK] = gather},
-    [GATHERING] = {[EVENT_TICK] = gather_more, [EVENT_STOP] = gather_less,
-                   [EVENT_GATHERED] = report},
-    [DONE] = {[EVENT_CONFIRM] = finish, [EVENT_STOP] = spill_soon, [EVENT_TICK] = wait_on,
+    [GATHERING] =
+        {[EVENT_TICK] = gather_more, [EVENT_STOP] = gather_less, [EVENT_GATHERED] = report},
+    [DONE] = {[EVENT_CONFIRM] = finish,
+              [EVENT_STOP] = spill_soon,
+              [EVENT_TICK] = wait_on,
               [EVENT_LINK_DOWN] = spill_if_alone},
 };
 
@@ -258,7 +265,8 @@ static void deadline_look(void *arg)
     struct supervisor *s = arg;
     int64_t left = s->at->task.deadline_ms - unix_ms();
     if (left <= 0)
-        supervisor_stop(s, BERTH_VERDICT_TIMEOUT, "deadline", "the task's deadline passed", -1);
+        supervisor_stop(s, BERTH_VERDICT_TIMEOUT, "deadline", "the task's deadline passed",
+                        -1);
     else
         loop_timer_set(s->deadline, left < DEADLINE_MAX_MS ? left : DEADLINE_MAX_MS);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * The supervisor of one attempt: its talk with the host, its start and its end. What happens in between is in
- * supervise_table.c. It may die at any line: the payload dies with it, and the lock on the attempt's
- * directory, which the kernel lets go, tells the worker and the next host that it is time to sweep.
+ * The supervisor of one attempt: its talk with the host, its start and its end. What
+ * happens in between is in supervise_table.c. It may die at any line: the payload dies with
+ * it, and the lock on the attempt's directory, which the kernel lets go, tells the worker
+ * and the next host that it is time to sweep.
  */
 #include <errno.h>
 #include <signal.h>
@@ -21,8 +22,9 @@
 #define CLEANUP_MS 30000
 
 static const char *const state_names[STATE_COUNT] = {
-    [STARTING] = "starting", [RUNNING] = "running",   [STOPPING] = "running", [KILLING] = "running",
-    [DRAINING] = "running",  [GATHERING] = "running", [DONE] = "done"};
+    [STARTING] = "starting", [RUNNING] = "running",  [STOPPING] = "running",
+    [KILLING] = "running",   [DRAINING] = "running", [GATHERING] = "running",
+    [DONE] = "done"};
 
 /* ---- to the host ---- */
 
@@ -110,20 +112,22 @@ static void on_cancel(struct supervisor *s, const struct value *body)
     int verdict = berth_verdict_parse(value_str(body, "verdict", "cancelled"));
     int64_t grace = value_int(body, "grace_ms", -1);
     if (verdict == BERTH_VERDICT_TIMEOUT)
-        supervisor_stop(s, verdict, "timeout", "the host says that its time is over", grace);
+        supervisor_stop(s, verdict, "timeout", "the host says that its time is over",
+                        grace);
     else if (verdict == BERTH_VERDICT_PREEMPTED)
         supervisor_stop(s, verdict, "preempted", "preempted by the host", grace);
     else
         supervisor_stop(s, BERTH_VERDICT_CANCELLED, "cancelled", "cancelled", grace);
 }
 
-/* Before there is a result it means that none is wanted: the attempt is no longer the task's. */
+/* Before there is a result it means that none is wanted: the attempt is no longer the
+ * task's. */
 static void on_confirm(struct supervisor *s)
 {
     s->confirmed = true;
     if (s->state != DONE)
-        supervisor_stop(s, BERTH_VERDICT_CANCELLED, "cancelled", "the host does not know this attempt",
-                        0);
+        supervisor_stop(s, BERTH_VERDICT_CANCELLED, "cancelled",
+                        "the host does not know this attempt", 0);
     supervisor_event(s, EVENT_CONFIRM);
 }
 
@@ -145,7 +149,8 @@ static void on_sigterm(void *arg, const siginfo_t *info)
     struct supervisor *s = arg;
     (void)info;
     s->shutting = true;
-    supervisor_stop(s, BERTH_VERDICT_PREEMPTED, "shutdown", "the node is shutting down", -1);
+    supervisor_stop(s, BERTH_VERDICT_PREEMPTED, "shutdown", "the node is shutting down",
+                    -1);
 }
 
 /* ---- a signal for what an engine holds ---- */
@@ -177,7 +182,8 @@ int supervisor_signal_engine(struct supervisor *s, int signo)
         return -EOPNOTSUPP;
     helper_cancel(&s->helper);
     s->end.sent |= UINT64_C(1) << signo;
-    return helper_start(s->rt, s->loop, SIGNAL_MS, signal_work, &e, signalled, s, &s->helper, NULL);
+    return helper_start(s->rt, s->loop, SIGNAL_MS, signal_work, &e, signalled, s,
+                        &s->helper, NULL);
 }
 
 /* ---- the start ---- */
@@ -187,11 +193,13 @@ static void staged_in(void *arg, const struct helper_end *end)
     struct supervisor *s = arg;
     s->helper = NULL;
     if (end->rc < 0) {
-        failure_set(&s->end.failure, end->said.verdict ? end->said.verdict : BERTH_VERDICT_RUNTIME_ERROR,
+        failure_set(&s->end.failure,
+                    end->said.verdict ? end->said.verdict : BERTH_VERDICT_RUNTIME_ERROR,
                     end->said.blame ? end->said.blame : BERTH_BLAME_NODE,
-                    end->said.verdict == BERTH_VERDICT_IMAGE_ERROR ? "image" : "stage_in", "%s",
-                    end->err.text);
-        snprintf(s->end.failure.detail, sizeof s->end.failure.detail, "%s", end->said.detail);
+                    end->said.verdict == BERTH_VERDICT_IMAGE_ERROR ? "image" : "stage_in",
+                    "%s", end->err.text);
+        snprintf(s->end.failure.detail, sizeof s->end.failure.detail, "%s",
+                 end->said.detail);
     }
     supervisor_event(s, end->rc < 0 ? EVENT_FAILED : EVENT_STAGED);
 }
@@ -205,14 +213,14 @@ static void begin(struct supervisor *s)
     if (s->state != STARTING) /* the deadline had passed */
         return;
     if (rc == 0 && stage_in_needed(s)) {
-        rc = helper_start(s->rt, s->loop, STAGE_LIMIT_MS, stage_in_work, s, staged_in, s, &s->helper,
-                          &err);
+        rc = helper_start(s->rt, s->loop, STAGE_LIMIT_MS, stage_in_work, s, staged_in, s,
+                          &s->helper, &err);
         if (rc == 0)
             return;
     }
     if (rc < 0)
-        failure_set(&s->end.failure, BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "start", "%s",
-                    err.code ? err.text : "out of memory");
+        failure_set(&s->end.failure, BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "start",
+                    "%s", err.code ? err.text : "out of memory");
     supervisor_event(s, rc < 0 ? EVENT_FAILED : EVENT_STAGED);
 }
 
@@ -229,7 +237,8 @@ static int set_up(struct supervisor *s)
         return -1;
     s->sigterm = loop_signal_add(s->loop, SIGTERM, on_sigterm, s);
     s->tick = loop_timer_add(s->loop, 1000, on_tick, s);
-    s->link = host_link_new(s->loop, s->rt->config->run_dir, link_up, link_down, link_frame, s);
+    s->link =
+        host_link_new(s->loop, s->rt->config->run_dir, link_up, link_down, link_frame, s);
     if (!s->sigterm || !s->tick || !s->link)
         return -1;
     loop_timer_stop(s->tick);
@@ -243,7 +252,10 @@ _Noreturn void supervisor_main(struct runtime *rt, struct attempt *at)
     title_set("berthd: task %s", at->id);
     if (!s)
         _exit(SUPERVISOR_FAILED);
-    *s = (struct supervisor){.rt = rt, .at = at, .stop_signal = SIGTERM, .fault_fd = -1,
+    *s = (struct supervisor){.rt = rt,
+                             .at = at,
+                             .stop_signal = SIGTERM,
+                             .fault_fd = -1,
                              .out = {{.fd = -1}, {.fd = -1}}};
     end_init(&s->end);
     s->end.queued_ms = at->queued_ms;
@@ -265,7 +277,7 @@ static _Noreturn void supervisor_exit(struct supervisor *s, bool clean)
         clean = false;
     if (s->held.disk)
         umount2(s->at->work, MNT_DETACH);
-    if (clean && attempt_dir_remove(s->at->dir, s->at->uid, s->at->gid) < 0)
+    if (clean && attempt_dir_retire(s->at, s->rt) < 0)
         clean = false;
     _exit(clean ? SUPERVISOR_CONFIRMED : SUPERVISOR_UNCLEAN);
 }
@@ -282,7 +294,8 @@ static void cleaned(void *arg, const struct helper_end *end)
     struct supervisor *s = arg;
     s->helper = NULL;
     if (end->rc < 0)
-        log_line(BERTH_LOG_WARN, s->at->id, "its instance cannot be removed: %s", end->err.text);
+        log_line(BERTH_LOG_WARN, s->at->id, "its instance cannot be removed: %s",
+                 end->err.text);
     supervisor_exit(s, end->rc >= 0);
 }
 
@@ -292,7 +305,8 @@ void supervisor_finish(struct supervisor *s)
         return;
     if (!s->rt->plugin->runtime.cleanup || s->cleaned || !s->end.started)
         supervisor_exit(s, true);
-    if (helper_start(s->rt, s->loop, CLEANUP_MS, cleanup_work, s, cleaned, s, &s->helper, NULL) < 0)
+    if (helper_start(s->rt, s->loop, CLEANUP_MS, cleanup_work, s, cleaned, s, &s->helper,
+                     NULL) < 0)
         supervisor_exit(s, false);
 }
 

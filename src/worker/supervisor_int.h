@@ -12,7 +12,7 @@
 #include "worker/verdict.h"
 
 enum state {
-    STARTING,  /* files are staged in, the image is prepared, the payload is made */
+    STARTING, /* files are staged in, the image is prepared, the payload is made */
     RUNNING,
     STOPPING,  /* it was sent the stop signal and has its grace */
     KILLING,   /* SIGKILL, until nothing is left */
@@ -24,15 +24,15 @@ enum state {
 
 enum event {
     EVENT_NONE,
-    EVENT_STAGED,   /* ready to launch */
-    EVENT_FAILED,   /* the start failed; end.failure says why */
-    EVENT_STOP,     /* timeout, cancel or shutdown; end.cause says which */
-    EVENT_ENDED,    /* the payload's process has ended */
-    EVENT_EMPTY,    /* nothing of the attempt runs any more */
-    EVENT_DRAINED,  /* both pipes are at their ends */
+    EVENT_STAGED,  /* ready to launch */
+    EVENT_FAILED,  /* the start failed; end.failure says why */
+    EVENT_STOP,    /* timeout, cancel or shutdown; end.cause says which */
+    EVENT_ENDED,   /* the payload's process has ended */
+    EVENT_EMPTY,   /* nothing of the attempt runs any more */
+    EVENT_DRAINED, /* both pipes are at their ends */
     EVENT_GATHERED,
-    EVENT_CONFIRM,  /* the host has the result, or does not want it */
-    EVENT_TICK,     /* the timer of the state */
+    EVENT_CONFIRM, /* the host has the result, or does not want it */
+    EVENT_TICK,    /* the timer of the state */
     EVENT_LINK_DOWN,
     EVENT_COUNT
 };
@@ -59,7 +59,7 @@ struct supervisor {
     struct command *command; /* only while launching */
     struct spawned payload;  /* pid 0: none */
     struct loop_child *watch;
-    int fault_fd;            /* full form: what `run` says when it fails */
+    int fault_fd; /* full form: what `run` says when it fails */
     int stop_signal;
     bool pid_namespace;
     bool hard_killed;
@@ -70,15 +70,16 @@ struct supervisor {
     int gather_step;
     int64_t grace_ms;
     int64_t started_mono_ms, killing_mono_ms;
-    bool shutting;     /* the machine goes down */
+    bool shutting; /* the machine goes down */
     bool confirmed;
-    bool cleaned;      /* the plugin's cleanup succeeded */
-    bool bytes_gone;   /* the task's bytes were given back; the task file has them */
+    bool cleaned;    /* the plugin's cleanup succeeded */
+    bool bytes_gone; /* the task's bytes were given back; the task file has them */
     struct end end;
-    struct buf files;  /* msgpack array: what was staged out */
+    struct buf files; /* msgpack array: what was staged out */
 };
 
-#define STAGE_LIMIT_MS (24 * 3600 * 1000LL) /* of all files together, when nothing else ends it */
+#define STAGE_LIMIT_MS \
+    (24 * 3600 * 1000LL) /* of all files together, when nothing else ends it */
 
 /* supervise_table.c */
 void supervisor_event(struct supervisor *s, enum event e);
@@ -92,11 +93,14 @@ void supervisor_send_started(struct supervisor *s);
 void supervisor_send_done(struct supervisor *s);
 /* Through the plugin, in a helper; -EOPNOTSUPP: the process gets it. */
 int supervisor_signal_engine(struct supervisor *s, int signo);
-void supervisor_finish(struct supervisor *s); /* removes what the attempt used, then ends the process */
-_Noreturn void supervisor_spill(struct supervisor *s); /* leaves the result to the next host, and ends */
+void supervisor_finish(
+    struct supervisor *s); /* removes what the attempt used, then ends the process */
+_Noreturn void
+supervisor_spill(struct supervisor *s); /* leaves the result to the next host, and ends */
 
 /* payload.c */
-int payload_prepare(struct supervisor *s); /* work directory and view; failure is in end.failure */
+int payload_prepare(
+    struct supervisor *s); /* work directory and view; failure is in end.failure */
 int payload_launch(struct supervisor *s);
 void payload_signal(struct supervisor *s, int signo);
 void payload_kill(struct supervisor *s);
@@ -109,7 +113,8 @@ int streams_open(struct supervisor *s, int ret_write_fds[2], struct berth_error 
 int streams_watch(struct supervisor *s);
 bool streams_at_end(const struct supervisor *s);
 void streams_cut(struct supervisor *s);
-int input_open(const void *data, size_t len, struct berth_error *err); /* fd to become stdin */
+int input_open(const void *data, size_t len,
+               struct berth_error *err); /* fd to become stdin */
 
 /* gather.c */
 void gather_start(struct supervisor *s);
@@ -123,15 +128,16 @@ bool stage_out_needed(const struct supervisor *s);
 int stage_out_work(void *arg, struct buf *out, struct berth_error *err);
 
 /* disk.c */
-/* A tmpfs of the task's size over the work directory, in a mount namespace of this process: it goes when the last
- * process of the attempt goes. */
+/* A tmpfs of the task's size over the work directory, in a mount namespace of this
+ * process: it goes when the last process of the attempt goes. */
 int disk_mount(struct supervisor *s, struct berth_error *err);
 
 /* result.c */
 struct value result_build(struct supervisor *s, struct arena *a);
 
 /* orphans.c */
-/* With PR_SET_CHILD_SUBREAPER: kills and reaps every child that mine does not claim. Number still there. */
+/* With PR_SET_CHILD_SUBREAPER: kills and reaps every child that mine does not claim.
+ * Number still there. */
 int orphans_kill(bool (*mine)(void *arg, pid_t pid), void *arg);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * What a dead supervisor left: processes in the cgroup, an instance in the engine, files. Each sweep is the work of
- * a helper, because killing, the plugin and deep trees may all take their time. Every step succeeds when
- * there is nothing to do, so that a sweep may be interrupted and begun again by anyone.
+ * What a dead supervisor left: processes in the cgroup, an instance in the engine, files.
+ * Each sweep is the work of a helper, because killing, the plugin and deep trees may all
+ * take their time. Every step succeeds when there is nothing to do, so that a sweep may be
+ * interrupted and begun again by anyone.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 #define KILL_MS 2000
 #define AGAIN_MS 1000
 #define ORPHANS_MS 20
-#define UNNAMED_SECONDS 60 /* a directory without a task file is being made, unless it is older */
+#define UNNAMED_SECONDS \
+    60 /* a directory without a task file is being made, unless it is older */
 
 enum kind { KIND_DEAD, KIND_ASKED, KIND_OTHER };
 
@@ -31,9 +33,9 @@ struct sweep {
     enum kind kind;
     int number, slot, status;
     bool quiet, done, logged;
-    struct refusal why;   /* verdict 0: gone */
+    struct refusal why; /* verdict 0: gone */
     char text[200];
-    int lock_fd;          /* keeps others from sweeping the same; -1: there is none */
+    int lock_fd; /* keeps others from sweeping the same; -1: there is none */
     struct helper *helper;
     int64_t not_before_ms;
     struct sweep *next;
@@ -49,7 +51,8 @@ static struct sweep *sweep_find(struct worker *w, const char *id, int number)
     return NULL;
 }
 
-static struct sweep *sweep_new(struct worker *w, enum kind kind, const char *id, int number, int slot)
+static struct sweep *sweep_new(struct worker *w, enum kind kind, const char *id, int number,
+                               int slot)
 {
     struct sweep *s = calloc(1, sizeof *s + strlen(id) + 1);
     if (!s)
@@ -99,7 +102,8 @@ static void send_gone(const struct sweep *s)
     host_link_send(s->w->link, FRAME_WORKER_GONE, &body);
 }
 
-/* A dead supervisor is told of as soon as there is a host; the answer to a question only to who asked. */
+/* A dead supervisor is told of as soon as there is a host; the answer to a question only
+ * to who asked. */
 static void sweep_tell(struct sweep *s)
 {
     if (s->kind == KIND_DEAD && !s->quiet && !host_link_is_up(s->w->link))
@@ -136,6 +140,17 @@ static int kill_group(struct runtime *rt, const char *name, struct berth_error *
     return rc < 0 ? berth_fail_errno(err, -rc, "cgroup '%s' cannot be emptied", name) : 0;
 }
 
+static int kill_all(struct runtime *rt, const char *dir, const char *instance,
+                    struct berth_error *err)
+{
+    int rc = kill_group(rt, instance, err);
+    if (rc == 0 && attempt_witness_kill(dir, KILL_MS) < 0)
+        rc = berth_fail(err, EBUSY, "its payload resists SIGKILL");
+    if (rc == 0 && rt->plugin && rt->plugin->runtime.cleanup)
+        rc = rt->plugin->runtime.cleanup(&rt->ctx, instance, err);
+    return rc;
+}
+
 static int sweep_work(void *arg, struct buf *out, struct berth_error *err)
 {
     struct sweep *s = arg;
@@ -145,14 +160,12 @@ static int sweep_work(void *arg, struct buf *out, struct berth_error *err)
     gid_t gid;
     (void)out;
     attempt_instance(rt->config, s->id, s->number, instance);
-    int rc = kill_group(rt, instance, err);
-    if (rc == 0 && rt->plugin && rt->plugin->runtime.cleanup)
-        rc = rt->plugin->runtime.cleanup(&rt->ctx, instance, err);
-    if (rc < 0)
-        return rc;
     cleanup_free char *dir = attempt_dir_path(rt->config, s->id, s->number);
     if (!dir)
         return berth_fail(err, ENOMEM, "out of memory");
+    int rc = kill_all(rt, dir, instance, err);
+    if (rc < 0)
+        return rc;
     if (rt->plugin)
         attempt_ids(rt, s->slot, &uid, &gid);
     else
@@ -164,8 +177,8 @@ static int sweep_work(void *arg, struct buf *out, struct berth_error *err)
 static void sweep_failed(struct sweep *s, const struct berth_error *err)
 {
     if (!s->logged)
-        log_line(BERTH_LOG_WARN, s->id, "cannot sweep what is left of attempt %d%s: %s", s->number,
-                 s->kind == KIND_DEAD ? ", trying on" : "", err->text);
+        log_line(BERTH_LOG_WARN, s->id, "cannot sweep what is left of attempt %d%s: %s",
+                 s->number, s->kind == KIND_DEAD ? ", trying on" : "", err->text);
     s->logged = true;
     if (s->kind == KIND_DEAD) { /* its resources stay booked until nothing of it runs */
         s->not_before_ms = now_ms() + AGAIN_MS;
@@ -196,7 +209,8 @@ static void sweep_begin(struct sweep *s)
 {
     struct berth_error err = {0};
     struct worker *w = s->w;
-    if (helper_start(&w->rt, w->loop, SWEEP_MS, sweep_work, s, swept, s, &s->helper, &err) < 0)
+    if (helper_start(&w->rt, w->loop, SWEEP_MS, sweep_work, s, swept, s, &s->helper, &err) <
+        0)
         sweep_failed(s, &err);
     else
         w->sweeping++;
@@ -219,7 +233,8 @@ void sweep_turn(void *arg)
     if (!w->sweeps || orphans_left(w))
         return;
     LL_FOREACH_SAFE (w->sweeps, s, next)
-        if (!s->done && !s->helper && s->not_before_ms <= now && w->sweeping < SWEEP_AT_ONCE)
+        if (!s->done && !s->helper && s->not_before_ms <= now &&
+            w->sweeping < SWEEP_AT_ONCE)
             sweep_begin(s);
 }
 
@@ -229,7 +244,8 @@ void sweep_dead(struct worker *w, const char *id, int number, int slot, int stat
                 const struct refusal *why, const char *text, bool quiet)
 {
     cleanup_free char *dir = attempt_dir_path(w->rt.config, id, number);
-    struct sweep *s = sweep_find(w, id, number) ?: sweep_new(w, KIND_DEAD, id, number, slot);
+    struct sweep *s =
+        sweep_find(w, id, number) ?: sweep_new(w, KIND_DEAD, id, number, slot);
     if (!s)
         return;
     s->kind = KIND_DEAD;
@@ -238,7 +254,9 @@ void sweep_dead(struct worker *w, const char *id, int number, int slot, int stat
     snprintf(s->text, sizeof s->text, "%s", text);
     if (why)
         s->why = *why;
-    if (dir && attempt_dir_has(dir, "result")) { /* told by the file, which the host reads before it sweeps */
+    if (dir &&
+        attempt_dir_has(
+            dir, "result")) { /* told by the file, which the host reads before it sweeps */
         s->why.verdict = BERTH_VERDICT_NONE;
         s->done = true;
         sweep_tell(s);
@@ -262,7 +280,8 @@ void sweep_asked(struct worker *w, const struct value *body)
     int lock = dir ? attempt_dir_lock(dir) : -ENOMEM;
     if (lock < 0 && lock != -ENOENT) {
         send_swept(w, id, number,
-                   lock == -EWOULDBLOCK ? "its supervisor lives" : "its lock cannot be taken");
+                   lock == -EWOULDBLOCK ? "its supervisor lives"
+                                        : "its lock cannot be taken");
         return;
     }
     s = sweep_new(w, KIND_ASKED, id, number, (int)value_int(body, "slot", -1));
@@ -312,7 +331,8 @@ static void other_found(void *arg, const char *dir, const char *id, int number)
     int lock = attempt_dir_lock(dir);
     if (lock < 0 && lock != -ENOENT)
         return;
-    struct sweep *s = is_ours(o->w, dir, &slot) ? sweep_new(o->w, KIND_OTHER, id, number, slot) : NULL;
+    struct sweep *s =
+        is_ours(o->w, dir, &slot) ? sweep_new(o->w, KIND_OTHER, id, number, slot) : NULL;
     if (s)
         s->lock_fd = lock >= 0 ? lock : -1;
     else if (lock >= 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Removing a tree made by somebody hostile. Depth is the hard part: a payload can nest directories deeper than any
- * stack or number of descriptors. So below TREE_DEPTH a directory is moved up to the top, and the top is
- * walked again until it is empty.
+ * Removing a tree made by somebody hostile. Depth is the hard part: a payload can nest
+ * directories deeper than any stack or number of descriptors. So below TREE_DEPTH a
+ * directory is moved up to the top, and the top is walked again until it is empty.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,11 +43,13 @@ static void walk_up(struct walk *w, int parent_fd, const char *name)
         walk_error(w, errno);
 }
 
-/* The owner may have shut itself out. By way of a descriptor, so that no link is followed. */
+/* The owner may have shut itself out. By way of a descriptor, so that no link is
+ * followed. */
 static void walk_unlock(int parent_fd, const char *name)
 {
     char path[40];
-    cleanup_close int fd = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cleanup_close int fd =
+        openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -101,7 +103,8 @@ static int walk_round(int dir_fd, const char *name, unsigned *moved)
 {
     struct walk w = {.moved = *moved};
     walk_unlock(dir_fd, name);
-    cleanup_close int top = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cleanup_close int top =
+        openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (top < 0)
         return -errno;
     w.top_fd = top;

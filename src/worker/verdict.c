@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * From evidence to verdict. What we did ourselves comes first (we ended it, so how it ended is our doing), then what
- * failed around the payload, then the kernel's count of kills for memory, and only then how the process
- * ended. Exit status 137 and SIGKILL prove nothing by themselves.
+ * From evidence to verdict. What we did ourselves comes first (we ended it, so how it ended
+ * is our doing), then what failed around the payload, then the kernel's count of kills for
+ * memory, and only then how the process ended. Exit status 137 and SIGKILL prove nothing by
+ * themselves.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -17,12 +18,17 @@ void end_init(struct end *e)
 {
     *e = (struct end){.wall_ms = -1,
                       .usage = {-1, -1, -1, -1, -1},
-                      .engine = {.size = sizeof e->engine, .exit_code = -1, .signal = -1,
-                                 .oom_killed = -1, .peak_memory_bytes = -1, .user_ms = -1,
+                      .engine = {.size = sizeof e->engine,
+                                 .exit_code = -1,
+                                 .signal = -1,
+                                 .oom_killed = -1,
+                                 .peak_memory_bytes = -1,
+                                 .user_ms = -1,
                                  .sys_ms = -1}};
 }
 
-void failure_set(struct failure *f, int verdict, int blame, const char *code, const char *format, ...)
+void failure_set(struct failure *f, int verdict, int blame, const char *code,
+                 const char *format, ...)
 {
     va_list ap;
     if (f->verdict)
@@ -46,7 +52,8 @@ static int end_signal(const struct end *e)
         return e->engine.signal;
     if (e->engine.exit_code >= 0 || !e->reaped)
         return -1;
-    return e->status.code == CLD_KILLED || e->status.code == CLD_DUMPED ? e->status.value : -1;
+    return e->status.code == CLD_KILLED || e->status.code == CLD_DUMPED ? e->status.value
+                                                                        : -1;
 }
 
 static bool was_oom(const struct end *e)
@@ -75,8 +82,8 @@ static void decide_cause(const struct end *e, struct verdict *v)
         v->blame = BERTH_BLAME_CALLER;
     if (e->unkillable) { /* the node could not do what it has to */
         v->blame = BERTH_BLAME_NODE;
-        snprintf(v->text, sizeof v->text, "%s; processes resisted SIGKILL for %lld ms", e->cause_text,
-                 (long long)e->unkillable_ms);
+        snprintf(v->text, sizeof v->text, "%s; processes resisted SIGKILL for %lld ms",
+                 e->cause_text, (long long)e->unkillable_ms);
         return;
     }
     snprintf(v->text, sizeof v->text, "%s", e->cause_text);
@@ -92,8 +99,8 @@ static void decide_failure(const struct failure *f, struct verdict *v)
 
 static bool is_crash(int sig)
 {
-    return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGABRT ||
-           sig == SIGSYS;
+    return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL ||
+           sig == SIGABRT || sig == SIGSYS;
 }
 
 static void decide_exit(const struct end *e, struct verdict *v)
@@ -112,17 +119,19 @@ static void decide_exit(const struct end *e, struct verdict *v)
     }
     v->code = "signal";
     if (v->signal > 0)
-        snprintf(v->text, sizeof v->text, "killed by signal %d (%s), which berth did not send",
-                 v->signal, strsignal(v->signal));
+        snprintf(v->text, sizeof v->text,
+                 "killed by signal %d (%s), which berth did not send", v->signal,
+                 strsignal(v->signal));
     else
         snprintf(v->text, sizeof v->text, "ended, and nobody knows how");
     if (!e->is_engine || e->engine.signal > 0)
         return;
     v->code = is_crash(v->signal) ? "plugin_crashed" : "engine_client_killed";
-    v->verdict = is_crash(v->signal) ? BERTH_VERDICT_PLUGIN_ERROR : BERTH_VERDICT_RUNTIME_ERROR;
+    v->verdict =
+        is_crash(v->signal) ? BERTH_VERDICT_PLUGIN_ERROR : BERTH_VERDICT_RUNTIME_ERROR;
     v->blame = is_crash(v->signal) ? BERTH_BLAME_RUNTIME : BERTH_BLAME_NODE;
-    snprintf(v->text, sizeof v->text, "the plugin's process was killed by signal %d (%s)", v->signal,
-             strsignal(v->signal));
+    snprintf(v->text, sizeof v->text, "the plugin's process was killed by signal %d (%s)",
+             v->signal, strsignal(v->signal));
 }
 
 void verdict_decide(const struct end *e, struct verdict *v)
@@ -136,8 +145,10 @@ void verdict_decide(const struct end *e, struct verdict *v)
         v->verdict = BERTH_VERDICT_OOM;
         v->blame = BERTH_BLAME_TASK;
         v->code = "oom";
-        snprintf(v->text, sizeof v->text, "used more memory than its limit: the kernel killed %lld of "
-                 "its processes", (long long)(e->usage.oom_kills > 0 ? e->usage.oom_kills : 1));
+        snprintf(v->text, sizeof v->text,
+                 "used more memory than its limit: the kernel killed %lld of "
+                 "its processes",
+                 (long long)(e->usage.oom_kills > 0 ? e->usage.oom_kills : 1));
     } else {
         decide_exit(e, v);
         if (v->verdict == BERTH_VERDICT_SUCCEEDED && e->stage_out.verdict)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * A runtime worker: drops what it was not granted, loads its plugin, and forks a supervisor for each attempt that the host
- * asks for. It keeps nothing that could be lost: when it dies, the supervisors go on, and the next worker finds
- * what they leave by the locks on the attempts' directories.
+ * A runtime worker: drops what it was not granted, loads its plugin, and forks a supervisor
+ * for each attempt that the host asks for. It keeps nothing that could be lost: when it
+ * dies, the supervisors go on, and the next worker finds what they leave by the locks on
+ * the attempts' directories.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -39,7 +40,8 @@ static void hello_attempt(struct hello *h, const char *id, int number, pid_t pid
     value_add(h->a, h->attempts, it);
 }
 
-/* Supervisors of a worker before this one are known by their locks; their pids are for them to tell. */
+/* Supervisors of a worker before this one are known by their locks; their pids are for
+ * them to tell. */
 static void hello_found(void *arg, const char *dir, const char *id, int number)
 {
     struct hello *h = arg;
@@ -127,14 +129,16 @@ static void on_sigchld(void *arg, const siginfo_t *info)
 
 /* ---- the start ---- */
 
-/* Freed memory goes back to the system whatever its size was before: a supervisor inherits what stays. */
+/* Freed memory goes back to the system whatever its size was before: a supervisor
+ * inherits what stays. */
 static void set_up_memory(void)
 {
     mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
     mallopt(M_TRIM_THRESHOLD, MMAP_FROM);
 }
 
-static int set_up(struct worker *w, const struct worker_start *start, struct berth_error *err)
+static int set_up(struct worker *w, const struct worker_start *start,
+                  struct berth_error *err)
 {
     cleanup_free char *attempts = NULL;
     if (asprintf(&attempts, "%s/" ATTEMPTS_DIR, start->config->state_dir) < 0)
@@ -166,7 +170,8 @@ static void open_runtime(struct worker *w, const struct worker_start *start)
     else if (w->rt.isolation.text[0])
         log_warn("isolation: %s", w->rt.isolation.text);
     if (!cgroup_has_kill(start->cgroups))
-        prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans of a dead supervisor are to be found here */
+        prctl(PR_SET_CHILD_SUBREAPER,
+              1); /* orphans of a dead supervisor are to be found here */
 }
 
 _Noreturn void worker_main(const struct worker_start *start)

@@ -35,14 +35,14 @@ struct worker {
     struct loop_defer *fork_defer;
     struct loop_timer *probe_timer, *sweep_timer;
     struct helper *probe, *explain;
-    struct buf explained; /* msgpack: executer -> how its limits are held; empty until it was asked */
+    struct buf explained; /* msgpack: executer -> how its limits are held; "": not asked */
     bool probed;
     struct berth_error probe_error; /* of the last probe; code 0: it went well */
     struct child *children;
     struct run *runs;
     struct sweep *sweeps;
-    int sweeping;        /* helpers at work */
-    int *net_fds;        /* network namespaces, by slot; -1: none yet */
+    int sweeping; /* helpers at work */
+    int *net_fds; /* network namespaces, by slot; -1: none yet */
     size_t net_count;
     int64_t started_ms;
 };
@@ -53,17 +53,18 @@ void worker_fork_all(void *arg);
 void worker_reap(struct worker *w);
 bool worker_has_child(const struct worker *w, const char *id, int number);
 bool worker_owns_pid(void *arg, pid_t pid);
-void worker_send_refused(struct worker *w, const char *id, int number, const struct refusal *why,
-                         const char *text);
+void worker_send_refused(struct worker *w, const char *id, int number,
+                         const struct refusal *why, const char *text);
 
 /* sweep.c */
-/* A supervisor died: kills and removes what is left, for as long as it takes, then tells the host: refused if why is
- * not NULL, else gone; nothing if quiet. */
+/* A supervisor died: kills and removes what is left, for as long as it takes, then tells
+ * the host: refused if why is not NULL, else gone; nothing if quiet. */
 void sweep_dead(struct worker *w, const char *id, int number, int slot, int status,
                 const struct refusal *why, const char *text, bool quiet);
 void sweep_asked(struct worker *w, const struct value *body);
 void sweep_others(struct worker *w, const struct value *body);
-void sweep_send_pending(struct worker *w); /* what could not be told while the host was away */
+void sweep_send_pending(
+    struct worker *w); /* what could not be told while the host was away */
 void sweep_turn(void *arg);
 
 /* probe.c */
@@ -71,6 +72,7 @@ void probe_turn(void *arg);
 void probe_send(struct worker *w);
 
 /* explain.c */
-void explain_start(struct worker *w); /* once the plugin has answered a probe; sends the probe again */
+void explain_start(
+    struct worker *w); /* once the plugin has answered a probe; sends the probe again */
 
 #endif

@@ -14,8 +14,8 @@
 
 #define NETS_MAX 1024 /* slots with a network namespace that is kept */
 
-void worker_send_refused(struct worker *w, const char *id, int number, const struct refusal *why,
-                         const char *text)
+void worker_send_refused(struct worker *w, const char *id, int number,
+                         const struct refusal *why, const char *text)
 {
     cleanup_arena struct arena *a = arena_new();
     if (!a)
@@ -52,8 +52,9 @@ bool worker_owns_pid(void *arg, pid_t pid)
 static int network_of(struct worker *w, const struct attempt *at)
 {
     size_t slot = (size_t)at->slot;
-    if (at->slot < 0 || slot >= NETS_MAX || runtime_is_full(&w->rt) || w->rt.isolation.by_userns ||
-        !(w->rt.isolation.can & BERTH_ISOLATE_NET) || at->plan.network != BERTH_NETWORK_NONE)
+    if (at->slot < 0 || slot >= NETS_MAX || runtime_is_full(&w->rt) ||
+        w->rt.isolation.by_userns || !(w->rt.isolation.can & BERTH_ISOLATE_NET) ||
+        at->plan.network != BERTH_NETWORK_NONE)
         return 0;
     if (slot >= w->net_count) {
         int *grown = realloc(w->net_fds, (slot + 1) * sizeof *grown);
@@ -106,7 +107,8 @@ static int fork_supervisor(struct worker *w, struct attempt *at, struct berth_er
     return 0;
 }
 
-/* The directory is there already: the host repeats itself, or something is left that nobody swept. */
+/* The directory is there already: the host repeats itself, or something is left that
+ * nobody swept. */
 static void run_again(struct worker *w, const struct attempt *at)
 {
     static const struct refusal left = {BERTH_VERDICT_LOST, BERTH_BLAME_NODE, "left_over"};
@@ -121,7 +123,8 @@ static void run_again(struct worker *w, const struct attempt *at)
 
 static void fork_one(struct worker *w, struct attempt *at)
 {
-    static const struct refusal node = {BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "start"};
+    static const struct refusal node = {BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE,
+                                        "start"};
     struct berth_error err = {0};
     int rc = fork_supervisor(w, at, &err);
     if (rc == -EEXIST)
@@ -130,7 +133,8 @@ static void fork_one(struct worker *w, struct attempt *at)
         worker_send_refused(w, at->id, at->number, &node, err.text);
 }
 
-/* At the end of the turn, when the buffers that the frame came in are gone: a supervisor has to be small. */
+/* At the end of the turn, when the buffers that the frame came in are gone: a supervisor
+ * has to be small. */
 void worker_fork_all(void *arg)
 {
     struct worker *w = arg;
@@ -153,9 +157,10 @@ void worker_run(struct worker *w, const struct value *body)
                : berth_fail(&err, ENOMEM, "out of memory");
     if (rc < 0) {
         if (!r)
-            why = (struct refusal){BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE, "out_of_memory"};
-        worker_send_refused(w, value_str(body, "id", ""), (int)value_int(body, "attempt", 0), &why,
-                            err.text);
+            why = (struct refusal){BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE,
+                                   "out_of_memory"};
+        worker_send_refused(w, value_str(body, "id", ""),
+                            (int)value_int(body, "attempt", 0), &why, err.text);
         free(r);
         return;
     }
@@ -193,8 +198,10 @@ static void describe(const struct worker *w, int status, char *text, size_t len)
     else if (WTERMSIG(status) == SIGALRM)
         snprintf(text, len, "plugin '%s' did not return from 'command' in time", plugin);
     else
-        snprintf(text, len, "the supervisor crashed with signal %d (%s), in plugin '%s' or because of it",
-                 WTERMSIG(status), strsignal(WTERMSIG(status)), plugin);
+        snprintf(
+            text, len,
+            "the supervisor crashed with signal %d (%s), in plugin '%s' or because of it",
+            WTERMSIG(status), strsignal(WTERMSIG(status)), plugin);
 }
 
 static void child_ended(struct worker *w, const struct child *c, int status)

@@ -10,8 +10,8 @@ url=http://127.0.0.1:$port
 base_config() { # [EXTRA TEXT]: http and process, with a shell as executer
     cat <<CONFIG
 host = { name = "testnode"; state_dir = "$T/state"; run_dir = "$T/run"; log_level = "info";
-         retry_delay = "50ms"; defaults = { kill_grace = "500ms"; resources = { cpus = 0.1; }; }; ${host_extra:-} };
-transports = ( { plugin = "http"; listen = "127.0.0.1:$port"; ${http_extra:-} } );
+         retry_delay = "${retry_delay:-50ms}"; defaults = { kill_grace = "500ms"; resources = { cpus = 0.1; }; }; ${host_extra:-} };
+transports = ( { plugin = "http"; listen = "127.0.0.1:$port"; ${http_extra:-} } ${transports_extra:-} );
 runtimes = ( { plugin = "process"; } ${runtimes_extra:-} );
 executers = (
   { name = "sh"; runtime = "process"; command = [ "/bin/sh", "-c" ]; ${sh_extra:-} },
@@ -49,4 +49,8 @@ submit_sh() { # TEXT [OPTIONS]: prints the id of a task that runs TEXT in a shel
 result_of() { # ID: waits for the task's end and prints its result as JSON
     wait_for '[ "$(task_state '"$1"')" = done ]' 60 || return
     berth result --json "$1"
+}
+
+left_attempts() { # directories of attempts; those that begin with ~ are empty ones for the next
+    find "$T/state/attempts" -mindepth 1 -maxdepth 1 ! -name '~*'
 }

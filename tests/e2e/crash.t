@@ -61,14 +61,14 @@ batch monitor 5
 kill -KILL "$daemon_pid"
 wait "$daemon_pid" 2>/dev/null
 wait_for '[ -z "$(role_pid host)$(role_pid process)" ]'
-is "$(ls "$T/state/attempts" | wc -l) $(role_pids task | wc -l)" "3 6" "monitor: without it host and worker end, and the tasks go on"
+is "$(ls "$T/state/attempts" | grep -vc "^~") $(role_pids task | wc -l)" "3 6" "monitor: without it host and worker end, and the tasks go on"
 ok 'start_berth' "monitor: a new daemon starts"
 usable
 check_batch monitor 5 5
 
 batch stop 5
 ok 'stop_berth' "stop: the daemon stops while tasks run"
-is "$(ls "$T/state/attempts" | wc -l) $(role_pids task | wc -l)" "3 6" "stop: the tasks go on"
+is "$(ls "$T/state/attempts" | grep -vc "^~") $(role_pids task | wc -l)" "3 6" "stop: the tasks go on"
 touch "$T/marks/stop.go"
 wait_for '[ "$(cat $T/marks/stop.[0-9]* | grep -c end)" = 3 ]'
 ok 'start_berth' "stop: it starts again after tasks have ended meanwhile"
@@ -88,6 +88,16 @@ echo 'hots = { };' >>"$BERTH_CONFIG"
 err=$(berth reload 2>&1)
 like "$err" "hots.*host" "reload: a broken config is refused, with its fault named"
 ok 'berth status' "reload: and the daemon goes on with the old one"
+for key in state_dir run_dir; do
+    sed "s|$key = \"[^\"]*|&-other|" "$T/good.conf" >"$BERTH_CONFIG"
+    err=$(berth reload 2>&1)
+    like "$err" "'host.$key'.*restart" "reload: another $key is refused"
+done
+if [ "$(id -u)" -eq 0 ]; then
+    sed 's|host = {|& user = "nobody";|' "$T/good.conf" >"$BERTH_CONFIG"
+    like "$(berth reload 2>&1)" "'host.user'.*restart" "reload: another user is refused"
+fi
+is "$(role_pid monitor) $(role_pids host | wc -l)" "$daemon_pid 1" "reload: and the daemon goes on"
 cp "$T/good.conf" "$BERTH_CONFIG"
 
 # A supervisor that dies takes its payload with it; the attempt is lost, and made again for free.
@@ -124,5 +134,5 @@ ok '! pgrep -f "sleep 615"' "worker and supervisor: the payload is gone"
 err=$("$T/bin/berthd" 2>&1); status=$?
 isnt "$status" 0 "a second daemon does not start"
 like "$err" "already runs.*$daemon_pid" "and says who is there"
-is "$(find "$T/state/attempts" -mindepth 1 | wc -l)" 0 "no attempt's directory is left" || ls -R "$T/state/attempts"
+is "$(find "$T/state/attempts" -mindepth 1 -maxdepth 1 ! -name "~*" | wc -l)" 0 "no attempt's directory is left" || ls -R "$T/state/attempts"
 done_testing

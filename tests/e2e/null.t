@@ -158,5 +158,5 @@ result=$(result_of "$id"); ends "waiting for a broken runtime" "cancelled caller
 result=$(run null -- print=fine); ends "after all this" "succeeded  1"
 result=$(berth submit -e sh --wait --json -- 'echo fine' </dev/null); ends "after all this, in another runtime" "succeeded  1"
 is "$(ls "$T/instances")" "" "no instance is left"
-is "$(ls "$T/state/attempts")" "" "no attempt's directory is left"
+is "$(left_attempts)" "" "no attempt's directory is left"
 done_testing

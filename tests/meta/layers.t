@@ -50,8 +50,9 @@ names=$( (
     find plugins -mindepth 1 -maxdepth 1 -type d | sed 's|.*/[a-z]*-||'
     printf '%s\n' docker podman singularity apptainer microvm redis zeromq zmq
 ) | sort -u | paste -sd'|')
-named() { # the codec may say null: it is a word of JSON
-    grep -rnE "\"($names)(\.so)?\"" src --include='*.c' | grep -vE '^src/codec/[a-z_]+\.c:[0-9]+:.*"null"'
+named() { # but for keys of maps and for JSON's null, which only look like names of plugins
+    grep -rnE "\"($names)(\.so)?\"" src --include='*.c' |
+        grep -vE "value_[a-z_]+\([^\"]*\"($names)\"|^src/codec/[a-z_]+\.c:[0-9]+:.*\"null\""
 }
 is "$(named)" "" "no plugin is named in src/"
 

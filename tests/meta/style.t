@@ -63,7 +63,7 @@ unlisted() {
     find src plugins tests examples -name '*.c' -o -path 'tests/*' -name '*.t' -o -path 'tests/abi/*.sh' |
         sort | while read -r file; do
         case $file in
-        tests/unit/test-*.c) grep -qwF "${file%.c}" tests/local.mk || echo "$file" ;;
+        tests/*/test-*.c) grep -qwF "${file%.c}" tests/local.mk || echo "$file" ;;
         *) cat ./*/local.mk | grep -qF "$file" || echo "$file" ;;
         esac
     done

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * Worker and supervisor with the process runtime: every way an attempt can end, once with the capabilities of
- * a root start, once as a plain user without cgroups.
+ * Worker and supervisor with the process runtime: every way an attempt can end, once with
+ * the capabilities of a root start, once as a plain user without cgroups.
  */
 #include "worker-host.h"
 
@@ -10,16 +10,22 @@ static const char config[] =
     "runtimes = ( { plugin = \"process\"; name = \"p\"; } );\n"
     "adhoc = ( { runtime = \"p\"; } );\n"
     "executers = (\n"
-    "  { name = \"sh\"; runtime = \"p\"; command = [ \"/bin/sh\", \"-c\" ]; kill_grace = \"200ms\";\n"
+    "  { name = \"sh\"; runtime = \"p\"; command = [ \"/bin/sh\", \"-c\" ]; kill_grace = "
+    "\"200ms\";\n"
     "    output_max = \"16M\"; },\n"
-    "  { name = \"small\"; runtime = \"p\"; command = [ \"/bin/sh\", \"-c\" ]; output_max = 1000; },\n"
-    "  { name = \"bare\"; runtime = \"p\"; command = [ \"/bin/sh\", \"-c\" ]; kill_grace = \"100ms\";\n"
-    "    pid = false; mount = false; net = false; ipc = false; uts = false; own_uid = false; },\n"
+    "  { name = \"small\"; runtime = \"p\"; command = [ \"/bin/sh\", \"-c\" ]; output_max "
+    "= 1000; },\n"
+    "  { name = \"bare\"; runtime = \"p\"; command = [ \"/bin/sh\", \"-c\" ]; kill_grace = "
+    "\"100ms\";\n"
+    "    pid = false; mount = false; net = false; ipc = false; uts = false; own_uid = "
+    "false; },\n"
     "  { name = \"missing\"; runtime = \"p\"; command = [ \"/no/such/program\" ]; },\n"
-    "  { name = \"nonet\"; runtime = \"p\"; command = [ \"true\" ]; net = false; require = [ \"network\" ]; }\n"
+    "  { name = \"nonet\"; runtime = \"p\"; command = [ \"true\" ]; net = false; require = "
+    "[ \"network\" ]; }\n"
     ");\n";
 
-#define SH(id, script, more) "{\"id\":\"" id "\",\"executer\":\"sh\",\"args\":[\"" script "\"]" more "}"
+#define SH(id, script, more) \
+    "{\"id\":\"" id "\",\"executer\":\"sh\",\"args\":[\"" script "\"]" more "}"
 
 static const char *output_of(const struct value *r)
 {
@@ -49,7 +55,8 @@ static void test_probe(void)
 
 static void test_good_end(void)
 {
-    run(SH("good", "cat; echo err >&2", ",\"input\":\"hello\",\"resources\":{\"pids\":50}"));
+    run(SH("good", "cat; echo err >&2",
+           ",\"input\":\"hello\",\"resources\":{\"pids\":50}"));
     const struct arrived *h = expect(FRAME_TASK_HELLO, "good");
     is_str(h ? value_str(&h->body, "state", "") : "", "starting", "hello comes first");
     ok(h && value_get(&h->body, "task"), "hello brings the task");
@@ -85,20 +92,25 @@ static void test_bad_ends(void)
     r = result_of("missing");
     is_verdict(r, "runtime_error", "task");
     has_str(in(r, "error", "message"), "/no/such/program", "it names the program");
-    run("{\"id\":\"adhoc\",\"runtime\":\"p\",\"command\":[\"true\"]}");
+    run("{\"id\":\"adhoc\",\"runtime\":\"p\",\"image\":\"x\",\"command\":[\"true\"]}");
     const struct arrived *f = expect(FRAME_WORKER_REFUSED, "adhoc");
-    ok(!f || *value_str(&f->body, "message", ""), "a refusal says why");
+    is_str(f ? value_str(&f->body, "verdict", "") : "", "rejected",
+           "the worker has its own opinion");
+    ok(f && *value_str(&f->body, "message", ""), "and says why");
 }
 
 static void test_timeout(void)
 {
-    run(SH("late", "trap '' TERM; echo on; while :; do sleep 0.05; done", ",\"timeout_ms\":300"));
+    run(SH("late", "trap '' TERM; echo on; while :; do sleep 0.05; done",
+           ",\"timeout_ms\":300"));
     const struct value *r = result_of("late");
     is_verdict(r, "timeout", "task");
-    ok(value_bool(value_get(r, "evidence"), "sigkill", false), "who ignores TERM is killed");
+    ok(value_bool(value_get(r, "evidence"), "sigkill", false),
+       "who ignores TERM is killed");
     is_str(in(r, "evidence", "signal_from"), "berth", "by us");
     is_str(output_of(r), "on\n", "what it said before is kept");
-    run(SH("polite", "trap 'exit 0' TERM; while :; do sleep 0.05; done", ",\"timeout_ms\":300"));
+    run(SH("polite", "trap 'exit 0' TERM; while :; do sleep 0.05; done",
+           ",\"timeout_ms\":300"));
     r = result_of("polite");
     is_verdict(r, "timeout", "task");
     ok(!value_bool(value_get(r, "evidence"), "sigkill", true), "who obeys is not killed");
@@ -118,13 +130,15 @@ static void test_cancel(void)
     if (!h)
         return;
     send_to(h->conn, FRAME_TASK_CANCEL, "other", 1, NULL, (struct value){0});
-    send_to(h->conn, FRAME_TASK_CANCEL, "stop", 1, "verdict", value_new_str(host.arena, "preempted"));
+    send_to(h->conn, FRAME_TASK_CANCEL, "stop", 1, "verdict",
+            value_new_str(host.arena, "preempted"));
     const struct value *r = result_of("stop");
     is_verdict(r, "preempted", "node");
     run(SH("unwanted", "sleep 100", ""));
     expect(FRAME_TASK_STARTED, "unwanted");
     confirm(expect(FRAME_TASK_HELLO, "unwanted"));
-    ok(wait_gone(path_of("state/attempts/unwanted.1")), "a confirmation ends what nobody wants");
+    ok(wait_gone(path_of("state/attempts/unwanted.1")),
+       "a confirmation ends what nobody wants");
     ok(!expect_within(FRAME_TASK_DONE, "unwanted", 1), "without a result");
 }
 
@@ -135,7 +149,8 @@ static void test_oom(void)
     const struct value *r = result_of("oom");
     if (!host.root || !cgroup_has_memory(host.cgroups)) {
         is_verdict(r, "failed", "task");
-        is_str(in(value_get(r, "limits"), "enforced", "memory"), "rlimit", "held by a rlimit");
+        is_str(in(value_get(r, "limits"), "enforced", "memory"), "rlimit",
+               "held by a rlimit");
         return;
     }
     is_verdict(r, "oom", "task");
@@ -171,39 +186,50 @@ static void test_output(void)
 /* A process that goes its own way neither delays the result nor outlives it. */
 static void test_descendants(const char *executer)
 {
-    run("{\"id\":\"leaver-%s\",\"executer\":\"%s\",\"args\":[\"(setsid sleep 987 &) ; sleep 0.1; echo $(pgrep -n "
-        "sleep || echo 0)\"]}", executer, executer);
-    const struct arrived *f = expect(FRAME_TASK_DONE, *executer == 's' ? "leaver-sh" : "leaver-bare");
+    run("{\"id\":\"leaver-%s\",\"executer\":\"%s\",\"args\":[\"(setsid sleep 987 &) ; "
+        "sleep 0.1; echo $(pgrep -n "
+        "sleep || echo 0)\"]}",
+        executer, executer);
+    const struct arrived *f =
+        expect(FRAME_TASK_DONE, *executer == 's' ? "leaver-sh" : "leaver-bare");
     if (!f)
         return;
     is_verdict(value_get(&f->body, "result"), "succeeded", "");
-    is_int(system("pgrep -f '^sleep 987$' >/dev/null") == 0, 0, "%s: nothing is left running", executer);
+    is_int(system("pgrep -f '^sleep 987$' >/dev/null") == 0, 0,
+           "%s: nothing is left running", executer);
     confirm(f);
-    ok(wait_gone(path_of("state/attempts/leaver-%s.1", executer)), "%s: all is removed", executer);
+    ok(wait_gone(path_of("state/attempts/leaver-%s.1", executer)), "%s: all is removed",
+       executer);
 }
 
 static void test_files(void)
 {
     write_text(path_of("files/in.txt"), "from outside");
     chmod(path_of("files/in.txt"), 0644);
-    run("{\"id\":\"files\",\"executer\":\"sh\",\"args\":[\"cat a/b c; cp c out.txt; mkdir -p d/e; echo x >d/e/1.log; "
-        "chmod 0 d\"],\"files\":{\"in\":[{\"path\":\"a/b\",\"data\":\"inline \"},{\"path\":\"c\",\"from\":\"%s\"}],"
-        "\"out\":[{\"path\":\"out.txt\",\"to\":\"%s\"},{\"path\":\"a/*\"},{\"path\":\"none\",\"optional\":true}]}}",
+    run("{\"id\":\"files\",\"executer\":\"sh\",\"args\":[\"cat a/b c; cp c out.txt; mkdir "
+        "-p d/e; echo x >d/e/1.log; "
+        "chmod 0 d\"],\"files\":{\"in\":[{\"path\":\"a/b\",\"data\":\"inline "
+        "\"},{\"path\":\"c\",\"from\":\"%s\"}],"
+        "\"out\":[{\"path\":\"out.txt\",\"to\":\"%s\"},{\"path\":\"a/"
+        "*\"},{\"path\":\"none\",\"optional\":true}]}}",
         path_of("files/in.txt"), path_of("files/out.txt"));
     const struct value *r = result_of("files");
     is_verdict(r, "succeeded", "");
     is_str(output_of(r), "inline from outside", "files are staged in");
     char *text = NULL;
     size_t len;
-    is_int(read_file(path_of("files/out.txt"), 100, &text, &len), 0, "a file is staged out");
+    is_int(read_file(path_of("files/out.txt"), 100, &text, &len), 0,
+           "a file is staged out");
     is_str(text, "from outside", "with its content");
     free(text);
     const struct value *list = value_get(r, "files");
     is_int(list ? list->count : 0, 2, "two files are told of");
-    run("{\"id\":\"nofile\",\"executer\":\"sh\",\"args\":[\"ln -s /etc/passwd link\"],\"files\":{\"out\":[{\"path\":\"link\"}]}}");
+    run("{\"id\":\"nofile\",\"executer\":\"sh\",\"args\":[\"ln -s /etc/passwd "
+        "link\"],\"files\":{\"out\":[{\"path\":\"link\"}]}}");
     r = result_of("nofile");
     is_verdict(r, "rejected", "caller");
-    run("{\"id\":\"noin\",\"executer\":\"sh\",\"args\":[\"true\"],\"files\":{\"in\":[{\"path\":\"c\",\"from\":\"%s\"}]}}",
+    run("{\"id\":\"noin\",\"executer\":\"sh\",\"args\":[\"true\"],\"files\":{\"in\":[{"
+        "\"path\":\"c\",\"from\":\"%s\"}]}}",
         path_of("files/nothing"));
     r = result_of("noin");
     is_verdict(r, "rejected", "caller");
@@ -217,18 +243,22 @@ static void test_limits(void)
     run(SH("disk", "head -c 3000000 /dev/zero >f || echo full",
            ",\"resources\":{\"disk\":1048576,\"memory\":67108864}"));
     const struct value *r = result_of("disk");
+    is_verdict(r, "succeeded", "");
     is_str(in(value_get(r, "limits"), "enforced", "disk"), "tmpfs", "disk is held");
     is_str(output_of(r), "full\n", "it is");
     run(SH("disk2", "true", ",\"resources\":{\"disk\":104857600,\"memory\":67108864}"));
     r = result_of("disk2");
-    is_str(in(value_get(r, "limits"), "enforced", "disk"), "no", "more disk than memory is not, and said so");
-    run("{\"id\":\"reqpids\",\"executer\":\"sh\",\"args\":[\"true\"],\"require\":[\"pids\"]}");
+    is_str(in(value_get(r, "limits"), "enforced", "disk"), "no",
+           "more disk than memory is not, and said so");
+    run("{\"id\":\"reqpids\",\"executer\":\"sh\",\"args\":[\"true\"],\"require\":[\"pids\"]"
+        "}");
     if (host.root) {
         is_verdict(result_of("reqpids"), "succeeded", "");
         return;
     }
     const struct arrived *f = expect(FRAME_WORKER_REFUSED, "reqpids");
-    is_str(f ? value_str(&f->body, "verdict", "") : "", "rejected", "what cannot be held is refused");
+    is_str(f ? value_str(&f->body, "verdict", "") : "", "rejected",
+           "what cannot be held is refused");
 }
 
 static void all(bool root)
