@@ -90,12 +90,14 @@ E2E_TESTS = \
 	tests/e2e/cli.t \
 	tests/e2e/crash.t \
 	tests/e2e/docs.t \
+	tests/e2e/example.t \
 	tests/e2e/files.t \
 	tests/e2e/http-access.t \
 	tests/e2e/http.t \
 	tests/e2e/install.t \
 	tests/e2e/kmer.t \
 	tests/e2e/null.t \
+	tests/e2e/process.t \
 	tests/e2e/queue.t \
 	tests/e2e/roles.t \
 	tests/e2e/stdio.t \

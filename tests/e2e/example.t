@@ -8,9 +8,18 @@
 need pkg-config make nm
 use_berth
 
+# Its scripts have to lie where a task sees them, which has a /tmp of its own.
+place=
+for dir in /run /var/lib "$HOME"; do
+    place=$(mktemp -d "$dir/berth-test.XXXXXX" 2>/dev/null) && break
+done
+[ -n "$place" ] || skip_all_machine "no directory but /tmp can be written"
+trap 'status=$?; rm -rf "$place"; (exit $status); cleanup_all' EXIT
+chmod 755 "$place"
+
 # ---- built ----
 
-hello=$T/hello
+hello=$place/hello
 if [ -f "$INST/lib/pkgconfig/berth.pc" ]; then
     export PKG_CONFIG_PATH=$INST/lib/pkgconfig
     cp -R "$INST/share/doc/berth/examples/plugin-hello" "$hello"
@@ -86,7 +95,7 @@ like "$(berth explain greet)" "hello" "berth explain knows it"
 cat >"$hello/probe.sh" <<'S'
 id -u
 grep -E '^(NoNewPrivs|CapEff|Seccomp):' /proc/self/status | tr -d '\t ' | tr '\n' ' '
-echo "$HOME" "$COLOR"
+echo "$HOME" "${COLOR:-}"
 echo private >/tmp/hello-test-file
 touch /etc/hello-test 2>/dev/null || echo read-only
 tail -n +3 /proc/net/dev | wc -l
@@ -137,7 +146,7 @@ sed -i 's|"/bin/sh"|"/bin/no-such-shell"|' "$BERTH_CONFIG"
 ok 'berth reload && wait_for "berth status"' "an interpreter that is not there"
 wait_for 'runtime .detail | grep -q no-such-shell'
 is "$(runtime .healthy)" false "makes the runtime not usable"
-like "$(runtime .detail)" "no-such-shell'.*No such file" "with the plugin's own words"
+like "$(runtime .detail)" "no-such-shell'" "with the plugin's own words"
 example_config "$grant"
 chmod 666 "$hello/hello.so"
 like "$("$T/bin/berthd" --check "$BERTH_CONFIG" 2>&1)" "hello.so.*writable|hello.so.*others" "a plugin that others may write is refused"
