@@ -54,6 +54,7 @@ struct berth_command {
     const char *const *bind_rw; /* further paths that stay writable under READONLY; NULL-terminated */
     const char *const *hide;    /* further paths that are covered; NULL-terminated */
     int stop_signal;  /* first step of the kill ladder; default SIGTERM */
+    int32_t uid, gid; /* with BERTH_ISOLATE_UID; default task->uid, task->gid. Not 0 */
 };
 
 /* What the runtime can hold here, as the probe found it: BERTH_ENFORCE_* per thing. */

@@ -4,6 +4,8 @@
  * core. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +169,31 @@ static void isolate(struct berth_ctx *ctx, const struct berth_task *task,
         cmd->isolate &= ~BERTH_ISOLATE_NET;
 }
 
+/* A user and group of the machine's in place of the attempt's own; a number needs no entry. */
+static int choose_user(struct berth_ctx *ctx, const struct berth_task *task,
+                       struct berth_command *cmd, struct berth_error *err)
+{
+    const char *user = ctx->host->task_option(ctx, task, "user");
+    const char *group = ctx->host->task_option(ctx, task, "group");
+    char *end;
+    if (user) {
+        const struct passwd *pw = getpwnam(user);
+        unsigned long number = strtoul(user, &end, 10);
+        if (!pw && (*end || !*user || number == 0 || number >= INT32_MAX))
+            return refuse(ctx, task, "names a user that there is not", err);
+        cmd->uid = pw ? (int32_t)pw->pw_uid : (int32_t)number;
+        cmd->gid = pw ? (int32_t)pw->pw_gid : (int32_t)number;
+    }
+    if (group) {
+        const struct group *gr = getgrnam(group);
+        unsigned long number = strtoul(group, &end, 10);
+        if (!gr && (*end || !*group || number == 0 || number >= INT32_MAX))
+            return refuse(ctx, task, "names a group that there is not", err);
+        cmd->gid = gr ? (int32_t)gr->gr_gid : (int32_t)number;
+    }
+    return 0;
+}
+
 static int process_command(struct berth_ctx *ctx, const struct berth_task *task,
                            struct berth_command *cmd, struct berth_error *err)
 {
@@ -189,6 +216,8 @@ static int process_command(struct berth_ctx *ctx, const struct berth_task *task,
         r = choose(ctx, task, "io_class", io_classes, &cmd->io_class, err);
     if (r == 0)
         r = choose(ctx, task, "stop_signal", signals, &cmd->stop_signal, err);
+    if (r == 0)
+        r = choose_user(ctx, task, cmd, err);
     if (r == 0)
         r = paths(ctx, task, "bind_rw", bind_rw, err);
     if (r == 0)
@@ -215,6 +244,8 @@ static const struct berth_option executer_options[] = {
     SWITCH("seccomp", "filter of system calls"),
     SWITCH("devices", "a /dev of null, zero, full, random, urandom and tty; needs mount"),
     SWITCH("own_uid", "an own uid and gid, where berthd was started as root"),
+    {"user", BERTH_OPTION_STRING, 0, NULL, "with own_uid: this user, not one of the range"},
+    {"group", BERTH_OPTION_STRING, 0, NULL, "with own_uid: this group, not the user's"},
     SWITCH("limit_memory", "hold the task to its memory"),
     SWITCH("limit_cpu", "hold the task to its cpus"),
     SWITCH("limit_pids", "hold the task to its pids"),

@@ -157,11 +157,12 @@ static int ctl_event_past(struct ctl_client *c, const char *id, struct berth_err
         return berth_fail(err, ENOENT, "no task '%s'", id);
     if (rc < 0)
         return rc;
-    struct job stored = {.id = id,
-                         .attempt = row.attempt,
-                         .verdict = row.verdict,
-                         .finished_ms = row.finished_ms,
-                         .item = {.executer = row.executer, .runtime = row.runtime, .tenant = row.tenant}};
+    struct job stored = {
+        .id = id,
+        .attempt = row.attempt,
+        .verdict = row.verdict,
+        .finished_ms = row.finished_ms,
+        .item = {.executer = row.executer, .runtime = row.runtime, .tenant = row.tenant}};
     j = j ? j : &stored;
     struct value body = event_value(a, j->finished_ms, j, "done", NULL);
     return conn_send(c->conn, FRAME_CTL_EVENT, &body);

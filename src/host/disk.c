@@ -35,7 +35,8 @@ static bool disk_has_room(const struct host *h)
     if (asprintf(&path, "%s/room", h->config->state_dir) < 0)
         return false;
     cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool room = fd >= 0 && write(fd, data, sizeof data) == sizeof data && fdatasync(fd) == 0;
+    bool room =
+        fd >= 0 && write(fd, data, sizeof data) == sizeof data && fdatasync(fd) == 0;
     unlink(path);
     return room;
 }

@@ -201,8 +201,9 @@ void job_orphan_published(struct job *j); /* its result reached the sender's que
 int job_body(struct job *j, struct arena *a, const void **ret, size_t *ret_len,
              struct berth_error *err);
 void job_row(const struct job *j, struct store_row *row);
-bool job_is_done(const struct job *j);              /* its result may be shown */
-const char *job_state_name(const struct job *j);    /* for callers: queued, starting, running or done */
+bool job_is_done(const struct job *j); /* its result may be shown */
+const char *
+job_state_name(const struct job *j); /* for callers: queued, starting, running or done */
 
 /* verdict.c: ends that the host itself decides */
 struct value result_make(struct arena *a, const struct job *j, int verdict, int blame,

@@ -19,7 +19,8 @@ static int intake_tenant(struct intake *in, const char *tenant, struct berth_err
     if (!tenant)
         return 0;
     if (*in->task.tenant && strcmp(in->task.tenant, tenant) != 0)
-        return berth_fail(err, EPERM, "key 'tenant': '%s' is not the sender's, which is '%s'",
+        return berth_fail(err, EPERM,
+                          "key 'tenant': '%s' is not the sender's, which is '%s'",
                           in->task.tenant, tenant);
     in->task.tenant = tenant;
     return 0;

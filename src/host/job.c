@@ -20,7 +20,8 @@ bool job_is_done(const struct job *j)
 
 const char *job_state_name(const struct job *j)
 {
-    static const char *const names[JOB_STATES] = {"queued", "queued", "starting", "running", "queued"};
+    static const char *const names[JOB_STATES] = {"queued", "queued", "starting", "running",
+                                                  "queued"};
     if (j->state != JOB_FINISHING)
         return names[j->state];
     return job_is_done(j) ? "done" : j->attempt ? "running" : "queued";

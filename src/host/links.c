@@ -169,7 +169,8 @@ static void worker_probe(struct link *l, const struct value *body)
         r->executers = value_copy(r->probe_arena, executers);
     snprintf(r->version, sizeof r->version, "%s", value_str(body, "version", ""));
     const char *said = value_str(body, ok ? "detail" : "error", "");
-    snprintf(r->detail, sizeof r->detail, "%s", *said ? said : value_str(body, "missing", ""));
+    snprintf(r->detail, sizeof r->detail, "%s",
+             *said ? said : value_str(body, "missing", ""));
     if (ok != r->healthy || !r->probed)
         log_line(ok ? BERTH_LOG_INFO : BERTH_LOG_ERR, r->block->name, "%s%s%s",
                  ok ? "ready" : "not usable", r->detail[0] ? ": " : "", r->detail);

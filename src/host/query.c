@@ -240,7 +240,8 @@ static int ask_executers(struct question *ask)
 
 static const char *runtime_detail(const struct runtime_link *r)
 {
-    return r->link ? r->detail : "its worker is not there: the log of berthd says how it ended";
+    return r->link ? r->detail
+                   : "its worker is not there: the log of berthd says how it ended";
 }
 
 static int ask_runtimes(struct question *ask)
@@ -267,8 +268,8 @@ static int ask_runtimes(struct question *ask)
     return 0;
 }
 
-static void explain_limit(struct arena *a, struct value *limits, const struct value *enforce,
-                          const char *name, struct value asked)
+static void explain_limit(struct arena *a, struct value *limits,
+                          const struct value *enforce, const char *name, struct value asked)
 {
     struct value v = value_new_map(a);
     value_put(a, &v, "asked", asked);

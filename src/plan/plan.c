@@ -267,16 +267,25 @@ int plan_make(const struct config *c, const struct task *t, struct arena *a,
     return 0;
 }
 
-int plan_of_executer(const struct config *c, const struct config_executer *x, struct arena *a,
-                     struct plan *ret, struct berth_error *err)
+int plan_of_executer(const struct config *c, const struct config_executer *x,
+                     struct arena *a, struct plan *ret, struct berth_error *err)
 {
     static const char *const none[] = {NULL};
     struct task *t = arena_alloc(a, sizeof *t);
     if (!t)
         return berth_fail(err, ENOMEM, "out of memory");
-    *t = (struct task){.id = "explain", .executer = x->name, .runtime = "", .image = "",
-                       .tenant = "", .trace = "", .command = none, .args = none, .env = none,
-                       .require = none, .resources = TASK_RESOURCES_UNSET, .retries = -1,
+    *t = (struct task){.id = "explain",
+                       .executer = x->name,
+                       .runtime = "",
+                       .image = "",
+                       .tenant = "",
+                       .trace = "",
+                       .command = none,
+                       .args = none,
+                       .env = none,
+                       .require = none,
+                       .resources = TASK_RESOURCES_UNSET,
+                       .retries = -1,
                        .network = TASK_NETWORK_UNSET};
     return plan_make(c, t, a, ret, err);
 }

@@ -80,6 +80,9 @@ int attempt_witness_write(const char *dir, pid_t pid);
 /* Kills it and waits; 0 also if it is not there. -ETIMEDOUT: it lives on. */
 int attempt_witness_kill(const char *dir, int timeout_ms);
 
+/* Whose the work directory is, for the calls above; -1 if it is ours or not there. */
+void attempt_work_owner(const char *dir, uid_t *ret_uid, gid_t *ret_gid);
+
 typedef void attempt_found_fn(void *arg, const char *dir, const char *id, int number);
 void attempt_each(const struct config *c, attempt_found_fn *found, void *arg);
 

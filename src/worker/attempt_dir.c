@@ -242,6 +242,19 @@ int attempt_work_make(struct attempt *at, struct berth_error *err)
     return rc < 0 ? berth_fail_errno(err, -rc, "cannot make the work directory") : 0;
 }
 
+void attempt_work_owner(const char *dir, uid_t *ret_uid, gid_t *ret_gid)
+{
+    cleanup_free char *path = NULL;
+    struct stat st;
+    *ret_uid = (uid_t)-1;
+    *ret_gid = (gid_t)-1;
+    if (asprintf(&path, "%s/work", dir) < 0 || lstat(path, &st) < 0 ||
+        st.st_uid == geteuid())
+        return;
+    *ret_uid = st.st_uid;
+    *ret_gid = st.st_gid;
+}
+
 int attempt_dir_lock(const char *dir)
 {
     cleanup_free char *path = NULL;

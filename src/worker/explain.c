@@ -39,8 +39,9 @@ static struct berth_task explain_view(const struct plan *p, const struct config_
     };
 }
 
-static int explain_executer(struct runtime *rt, struct arena *a, const struct config_executer *x,
-                            struct enforce_view *ret, struct berth_error *err)
+static int explain_executer(struct runtime *rt, struct arena *a,
+                            const struct config_executer *x, struct enforce_view *ret,
+                            struct berth_error *err)
 {
     struct enforce_view best = enforce_best(rt);
     struct plan p;
@@ -96,6 +97,6 @@ void explain_start(struct worker *w)
 {
     struct berth_error err;
     if (w->rt.plugin && !w->explain && !w->explained.len)
-        helper_start(&w->rt, w->loop, EXPLAIN_LIMIT_MS, explain_work, w, explained, w, &w->explain,
-                     &err);
+        helper_start(&w->rt, w->loop, EXPLAIN_LIMIT_MS, explain_work, w, explained, w,
+                     &w->explain, &err);
 }

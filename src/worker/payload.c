@@ -75,19 +75,6 @@ static int plugin_failed(struct supervisor *s, const char *code,
     return -(err->code ? err->code : EIO);
 }
 
-int payload_prepare(struct supervisor *s)
-{
-    struct berth_error err = {0};
-    make_view(s);
-    int rc = attempt_work_make(s->at, &err);
-    if (rc == 0 && enforce_disk_fits(s->rt, &s->at->plan.resources) &&
-        s->rt->probe.disk == BERTH_ENFORCE_CORE) {
-        rc = disk_mount(s, &err);
-        s->held.disk = rc == 0;
-    }
-    return rc < 0 ? start_failed(s, BERTH_BLAME_NODE, "work_directory", &err) : 0;
-}
-
 /* ---- limits ---- */
 
 static bool core_limits(const struct supervisor *s, unsigned bit, unsigned level)
@@ -132,6 +119,20 @@ static void set_rlimits(const struct supervisor *s, struct spawn_request *req)
 
 /* ---- the simple form ---- */
 
+/* The uid is the slot's, unless the command wants the worker's or names one. */
+static int choose_ids(struct supervisor *s, const struct berth_command *cmd,
+                      struct berth_error *err)
+{
+    struct attempt *at = s->at;
+    if (at->uid == (uid_t)-1)
+        return 0;
+    if (cmd->uid == 0 || cmd->gid == 0)
+        return berth_fail(err, EPERM, "no payload is run as root");
+    at->uid = cmd->isolate & BERTH_ISOLATE_UID ? (uid_t)cmd->uid : (uid_t)-1;
+    at->gid = cmd->isolate & BERTH_ISOLATE_UID ? (gid_t)cmd->gid : (gid_t)-1;
+    return 0;
+}
+
 static int build_command(struct supervisor *s)
 {
     struct berth_error err = {0};
@@ -141,6 +142,8 @@ static int build_command(struct supervisor *s)
         berth_fail(&err, ENOMEM, "out of memory");
         return start_failed(s, BERTH_BLAME_NODE, "out_of_memory", &err);
     }
+    s->command->cmd.uid = s->view.uid;
+    s->command->cmd.gid = s->view.gid;
     runtime_said_clear(rt);
     alarm(COMMAND_SECONDS); /* ends this process; the worker tells the host why */
     int rc = rt->plugin->runtime.command(&rt->ctx, &s->view, &s->command->cmd, &err);
@@ -155,9 +158,9 @@ static int build_command(struct supervisor *s)
     if (rc < 0)
         return plugin_failed(s, "command", &rt->said, &err);
     const struct berth_command *cmd = &s->command->cmd;
-    bool disk = s->held.disk; /* mounted before the plugin was asked */
+    if (choose_ids(s, cmd, &err) < 0)
+        return plugin_failed(s, "command", &rt->said, &err);
     s->held = enforce_command(rt, cmd, s->at->uid != (uid_t)-1);
-    s->held.disk = disk;
     if (cmd->stop_signal > 0)
         s->stop_signal = cmd->stop_signal;
     return 0;
@@ -180,6 +183,24 @@ static const char *const *list_join(struct arena *a, const char *first, const ch
     return list;
 }
 
+/* The device nodes of NVIDIA's driver for the task's GPUs; names that are not its indices have none. */
+static const char *const *gpu_devices(struct supervisor *s, struct arena *a)
+{
+    static const char *const common[] = {"/dev/nvidiactl", "/dev/nvidia-uvm",
+                                         "/dev/nvidia-uvm-tools"};
+    size_t n = 0, max = (size_t)s->at->gpu_count + countof(common);
+    const char **list = arena_alloc(a, (max + 1) * sizeof *list);
+    for (size_t i = 0; list && i < (size_t)s->at->gpu_count; i++) {
+        const char *path = arena_fmt(a, "/dev/nvidia%s", s->at->gpus[i]);
+        if (path && !strchr(s->at->gpus[i], '/') && access(path, F_OK) == 0)
+            list[n++] = path;
+    }
+    for (size_t i = 0; list && n && i < countof(common); i++)
+        if (access(common[i], F_OK) == 0)
+            list[n++] = common[i];
+    return list;
+}
+
 static int request_command(struct supervisor *s, struct spawn_request *req)
 {
     static const char *const nothing[] = {NULL};
@@ -197,6 +218,7 @@ static int request_command(struct supervisor *s, struct spawn_request *req)
     req->net_fd = s->at->net_fd;
     req->bind_rw = list_join(c->arena, s->at->work, NULL, c->cmd.bind_rw);
     req->hide = list_join(c->arena, cfg->run_dir, cfg->state_dir, c->cmd.hide);
+    req->devices = gpu_devices(s, c->arena);
     req->nice = c->cmd.nice;
     req->io_class = c->cmd.io_class;
     req->io_level = c->cmd.io_level;
@@ -299,21 +321,41 @@ static int check_require(struct supervisor *s)
     return -EOPNOTSUPP;
 }
 
-static int launch(struct supervisor *s)
+static bool wants_disk(const struct supervisor *s)
+{
+    return s->held.limits & BERTH_LIMIT_DISK && s->rt->probe.disk == BERTH_ENFORCE_CORE &&
+           enforce_disk_fits(s->rt, &s->at->plan.resources);
+}
+
+/* The plugin is asked first: whose the work directory will be, and what limits it, is in its command. */
+int payload_prepare(struct supervisor *s)
 {
     struct berth_error err = {0};
-    struct spawn_request req = {0};
-    bool task_fault = false, full = runtime_is_full(s->rt);
+    make_view(s);
     s->held.limits = BERTH_LIMIT_ALL;
     if (open_cgroup(s, &err) < 0)
         return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
-    int rc = full ? 0 : build_command(s);
+    int rc = runtime_is_full(s->rt) ? 0 : build_command(s);
     if (rc == 0)
         rc = check_require(s);
     if (rc < 0)
         return rc;
     if (s->held.limits != BERTH_LIMIT_ALL && open_cgroup(s, &err) < 0)
         return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
+    rc = attempt_work_make(s->at, &err);
+    if (rc == 0 && wants_disk(s)) {
+        rc = disk_mount(s, &err);
+        s->held.disk = rc == 0;
+    }
+    return rc < 0 ? start_failed(s, BERTH_BLAME_NODE, "work_directory", &err) : 0;
+}
+
+static int launch(struct supervisor *s)
+{
+    struct berth_error err = {0};
+    struct spawn_request req = {0};
+    bool task_fault = false, full = runtime_is_full(s->rt);
+    int rc;
     req.cgroup = s->cgroup;
     set_rlimits(s, &req);
     s->pid_namespace = s->held.isolate & BERTH_ISOLATE_PID;

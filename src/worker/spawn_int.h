@@ -14,7 +14,7 @@
 
 #include "worker/spawn.h"
 
-#define SPAWN_BINDS 16 /* bind_rw paths at most */
+#define SPAWN_BINDS 80 /* bind_rw paths at most */
 
 struct spawn_plan {
     const struct spawn_request *req;

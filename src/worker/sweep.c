@@ -166,10 +166,7 @@ static int sweep_work(void *arg, struct buf *out, struct berth_error *err)
     int rc = kill_all(rt, dir, instance, err);
     if (rc < 0)
         return rc;
-    if (rt->plugin)
-        attempt_ids(rt, s->slot, &uid, &gid);
-    else
-        uid = (uid_t)-1, gid = (gid_t)-1;
+    attempt_work_owner(dir, &uid, &gid);
     rc = attempt_dir_remove(dir, uid, gid);
     return rc < 0 ? berth_fail_errno(err, -rc, "cannot remove '%s'", dir) : 0;
 }

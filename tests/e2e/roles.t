@@ -7,6 +7,8 @@
 # shellcheck disable=SC2154,SC2016
 [ "$(id -u)" -eq 0 ] || skip_all_machine "not root: there is nothing to drop"
 use_berth
+executers_extra=', { name = "as-nobody"; runtime = "process"; command = [ "/usr/bin/id", "-u" ]; user = "nobody"; },
+    { name = "as-root"; runtime = "process"; command = [ "/usr/bin/id", "-u" ]; user = "root"; }'
 ok 'base_config | start_berth -' "berthd starts"
 wait_for '[ "$(berth runtimes --json | jq -r ".runtimes[0].healthy")" = true ]'
 
@@ -79,6 +81,8 @@ for pid in $monitor $host $worker $supervisor; do
     ok '[ "$(status_of '"$pid"' Threads)" -le 2 ]' "pid $pid has no more threads than the store's"
 done
 is "$(status_of "$supervisor" Threads) $(status_of "$worker" Threads) $(status_of "$monitor" Threads)" "1 1 1"     "whoever forks has one thread"
+is "$(berth submit -e as-nobody --wait --quiet </dev/null)" "$(id -u nobody)" "payload: the user that the executer names"
+like "$(berth submit -e as-root --wait </dev/null 2>&1)" "no payload is run as root" "payload: never root"
 berth cancel "$id" "$second" >/dev/null
 is "$(result_of "$id" | jq -r .verdict)" cancelled "the task ends when it is cancelled"
 result_of "$second" >/dev/null
