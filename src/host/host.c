@@ -166,6 +166,8 @@ _Noreturn void host_main(const struct host_start *start)
     log_info("ready: %zu transports, %zu runtimes, %zu executers",
              h->config->transport_count, h->config->runtime_count,
              h->config->executer_count);
+    if (write(start->monitor_fd, "Y\n", 2) < 0)
+        log_warn("the monitor could not be told: %s", strerror(errno));
     host_ask_dispatch(h);
     loop_run(h->loop);
     transports_close(h);

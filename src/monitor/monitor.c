@@ -29,6 +29,7 @@
 #define BACKOFF_MAX_MS 1000
 
 static void role_start(struct role *r);
+static void monitor_stop(struct monitor *m);
 
 static const char *role_name(const struct role *r)
 {
@@ -112,6 +113,12 @@ static void role_ended(struct role *r, int status)
     close(take_fd(r->fd));
     if (m->stopping)
         return;
+    if (!r->block && !m->served && !m->reloaded) { /* it would not start the next time either */
+        log_err("the host could not start");
+        m->status = 1;
+        monitor_stop(m);
+        return;
+    }
     r->restarts = r->restarts + 1;
     log_warn("%s ended with %s %d, starting it again", role_name(r),
              WIFSIGNALED(status) ? "signal" : "status",
@@ -169,7 +176,9 @@ static void monitor_told(void *arg, uint32_t events)
     }
     if (r->block)
         return;
-    if (line[0] == 'R')
+    if (line[0] == 'Y')
+        r->monitor->served = true;
+    else if (line[0] == 'R')
         monitor_reload(r->monitor);
     else if (line[0] == 'S' && write(r->fd, "ok\n", 3) == 3)
         monitor_stop(r->monitor);
@@ -288,5 +297,5 @@ int monitor_main(const struct config *config, char **argv)
     if (m.reloading)
         return monitor_exec_again(&m);
     log_info("stopped; running payloads go on");
-    return 0;
+    return m.status;
 }

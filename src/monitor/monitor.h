@@ -10,6 +10,7 @@
 int monitor_main(const struct config *config, char **argv);
 
 /* Between monitor and host, over their socketpair: single bytes and lines.
- * host -> monitor: "R\n" reload, "S\n" stop. monitor -> host: "ok\n" or "error TEXT\n". */
+ * host -> monitor: "Y\n" it serves, "R\n" reload, "S\n" stop.
+ * monitor -> host: "ok\n" or "error TEXT\n". */
 
 #endif

@@ -39,7 +39,10 @@ struct monitor {
     size_t role_count;
     int *transport_fds;
     const char **transport_paths;
+    bool reloaded;  /* this is the new image of a daemon that was told to reload */
+    bool served;    /* a host has been ready */
     bool stopping, reloading;
+    int status;     /* exit status */
 };
 
 /* check.c: loads config and plugins in a process that is thrown away. *ret_wants (may be NULL) gets one capset per

@@ -74,6 +74,7 @@ static int setup_lock(struct monitor *m, struct berth_error *err)
     if (handed && parse_int(handed, &fd) == 0 && fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0) {
         unsetenv("BERTH_LOCK_FD");
         m->lock_fd = (int)fd;
+        m->reloaded = true;
         return 0;
     }
     if (asprintf(&path, "%s/monitor.lock", m->config->state_dir) < 0)

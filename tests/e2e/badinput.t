@@ -84,4 +84,9 @@ http_extra='tokenfile = "/x";' base_config >"$T/bad.conf"
 like "$("$T/bin/berthd" --check "$T/bad.conf" 2>&1)" "bad.conf:[0-9]+.*tokenfile.*token_file" "config, a key that the transport does not have: the nearest named"
 runtimes_extra=', { plugin = "dokker"; }' base_config >"$T/bad.conf"
 like "$("$T/bin/berthd" --check "$T/bad.conf" 2>&1)" "dokker" "config, a plugin that is not there: named, with the places"
+stop_berth
+http_extra='token_file = "/nonexistent/tokens";' base_config >"$T/bad.conf"
+out=$(timeout 30 "$T/bin/berthd" -c "$T/bad.conf" 2>&1)
+is "$?" 1 "a transport that cannot open: berthd does not go on trying"
+like "$out" "/nonexistent/tokens" "and says why"
 done_testing
