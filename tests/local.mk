@@ -4,13 +4,11 @@
 
 TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 RUN_TEST = $(SHELL) $(top_srcdir)/tests/run-test.sh
-TEST_EXTENSIONS = .t .sh
+TEST_EXTENSIONS = .t
 LOG_COMPILER = $(RUN_TEST)
 LOG_DRIVER = $(TAP_DRIVER)
 T_LOG_DRIVER = $(TAP_DRIVER)
 T_LOG_COMPILER = $(RUN_TEST) bash
-SH_LOG_DRIVER = $(TAP_DRIVER)
-SH_LOG_COMPILER = $(RUN_TEST) bash
 
 AM_TESTS_ENVIRONMENT = \
 	BERTH_SRCDIR='$(abs_top_srcdir)'; BERTH_BUILDDIR='$(abs_top_builddir)'; \
@@ -106,7 +104,7 @@ E2E_TESTS = \
 	tests/e2e/verdicts.t \
 	$(NULL)
 ABI_TESTS = \
-	tests/abi/headers.sh \
+	tests/abi/headers.t \
 	$(NULL)
 
 TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)

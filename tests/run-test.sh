@@ -5,8 +5,8 @@
 # left behind does not hold up everything else. A test that takes too long is ended.
 out=$(mktemp) || exit 99
 trap 'rm -f "$out"' EXIT
-timeout --kill-after=20 "${BERTH_TEST_LIMIT:-900}" "$@" >"$out"
+timeout --kill-after=20 "${BERTH_TEST_LIMIT:-400}" "$@" >"$out"
 status=$?
 cat "$out"
-[ "$status" -ne 124 ] || echo "Bail out! it took more than ${BERTH_TEST_LIMIT:-900} s"
+[ "$status" -ne 124 ] || echo "Bail out! it took more than ${BERTH_TEST_LIMIT:-400} s"
 exit "$status"

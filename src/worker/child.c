@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "priv/priv.h"
+#include "worker/raw_call.h"
 #include "worker/spawn_int.h"
 
 _Noreturn void child_fail(const struct spawn_plan *plan, const char *step, const char *what,
@@ -40,9 +41,11 @@ static int or_errno(long r)
 /* Ignored signals survive exec, and inherited handlers have no business here. */
 void child_reset_signals(void)
 {
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    for (int i = 1; i <= SIGRTMAX; i++)
-        sigaction(i, &dfl, NULL);
+    char dfl[64] = {
+        0}; /* the kernel's struct sigaction: SIG_DFL is 0, flags and mask are too */
+    for (int i = 1; i < _NSIG;
+         i++) /* libc's own two, which sigaction(2) of libc refuses, as well */
+        raw_call(SYS_rt_sigaction, i, (long)dfl, 0, _NSIG / 8, 0);
 }
 
 static int put_file(const char *path, const char *text)

@@ -264,6 +264,17 @@ static void read_fault(struct supervisor *s)
 
 /* ---- the start ---- */
 
+/* So that it may open them again, as /dev/stdout. Without an input it is /dev/null, and that is everybody's. */
+static void give_streams(const struct supervisor *s, int in, const int outs[2])
+{
+    if (s->at->uid == (uid_t)-1)
+        return;
+    if ((s->view.input_len && fchown(in, s->at->uid, s->at->gid) < 0) ||
+        fchown(outs[0], s->at->uid, s->at->gid) < 0 ||
+        fchown(outs[1], s->at->uid, s->at->gid) < 0)
+        log_line(BERTH_LOG_DEBUG, s->at->id, "its streams cannot be opened by name");
+}
+
 static int spawn_with(struct supervisor *s, struct spawn_request *req, bool *ret_task_fault,
                       struct berth_error *err)
 {
@@ -273,6 +284,7 @@ static int spawn_with(struct supervisor *s, struct spawn_request *req, bool *ret
         return in;
     int rc = streams_open(s, outs, err);
     if (rc == 0) {
+        give_streams(s, in, outs);
         req->stdio[0] = in;
         req->stdio[1] = outs[0];
         req->stdio[2] = outs[1];

@@ -28,13 +28,15 @@ static int check_grants(const struct runtime *rt, const struct worker_start *sta
     capset missing = wanted & ~capset_permitted();
     if (!missing)
         return 0;
-    char list[160];
+    char list[100];
+    cleanup_buf struct buf line = BUF_INIT;
     capset_format(missing, list, sizeof list);
-    return berth_fail(
-        err, EPERM,
-        "runtime '%s' cannot work without the capabilities %s: add them to its "
-        "'capabilities' at %s:%d",
-        rt->block->name, list, rt->block->file, rt->block->line);
+    for (const char *const *name = names; *name; name++)
+        buf_fmt(&line, "%s\"%s\"", name == names ? "" : ", ", *name);
+    return berth_fail(err, EPERM,
+                      "runtime '%s' lacks %s: write capabilities = [ %s ]; at %s:%d",
+                      rt->block->name, list, line.data ? line.data : "", rt->block->file,
+                      rt->block->line);
 }
 
 static int resolve_executers(struct runtime *rt, struct berth_error *err)

@@ -231,6 +231,8 @@ int stage_in_work(void *arg, struct buf *out, struct berth_error *err)
         return berth_fail_errno(err, errno, "work directory");
     for (size_t i = 0; i < s->at->task.files_in_count; i++) {
         int rc = stage_file(s, work_fd, &s->at->task.files_in[i], err);
+        if (rc == -ENOSPC && s->held.disk) /* its own limit, not the node's disk */
+            return stage_blame(s, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER, rc);
         if (rc < 0)
             return stage_blame_errno(s, rc);
     }

@@ -189,15 +189,16 @@ static int out_one(struct stage_out *o, struct berth_error *err)
     o->found = 0;
     int rc =
         is_glob(base_name(o->f->path)) ? out_glob(o, err) : out_file(o, o->f->path, err);
-    if (rc == -ENOENT && is_optional(o)) {
+    bool missing = rc == -ENOENT && !o->found; /* else it is the target that is not there */
+    if (missing && is_optional(o)) {
         err->code = 0;
         return 0;
     }
-    if (rc == -ENOENT || (rc == 0 && !o->found && !is_optional(o))) {
+    if (missing || (rc == 0 && !o->found && !is_optional(o))) {
         stage_blame(o->s, BERTH_VERDICT_FAILED, BERTH_BLAME_TASK, 0);
         return berth_fail(err, ENOENT, "files.out '%.120s' was not made", o->f->path);
     }
-    if (rc == -EFBIG || (rc == -EINVAL && !o->found))
+    if (rc == -EFBIG || (!o->found && (rc == -EINVAL || rc == -ELOOP)))
         stage_blame(o->s, BERTH_VERDICT_FAILED, BERTH_BLAME_TASK, 0);
     return rc < 0 ? berth_wrap(err, "files.out '%.80s'", o->f->path) : 0;
 }

@@ -16,9 +16,9 @@
 #include "base/str.h"
 #include "worker/supervisor_int.h"
 
-#define RETRY_MS 1000 /* between tries to kill, and to clean up */
-#define DRAIN_MS 2000 /* all is dead, and pipes still open: by whom is not ours to kill */
-#define CONFIRM_MS 5000       /* at shutdown: how long a host that is there may take */
+#define RETRY_MS 1000   /* between tries to kill, and to clean up */
+#define DRAIN_MS 2000   /* all is dead, and pipes still open: by whom is not ours to kill */
+#define CONFIRM_MS 5000 /* at shutdown: how long a host that is there may take */
 #define FORSAKEN_MS 60000     /* between looks whether the directory is still there */
 #define DEADLINE_MAX_MS 60000 /* the wall clock may be set; look again */
 

@@ -192,10 +192,17 @@ static void staged_in(void *arg, const struct helper_end *end)
 {
     struct supervisor *s = arg;
     s->helper = NULL;
+    /* What crashes or hangs there is the plugin's `prepare`, if it has one. */
+    bool plugin =
+        s->rt->plugin->runtime.prepare && (end->rc == -ECHILD || end->rc == -ETIMEDOUT);
     if (end->rc < 0) {
         failure_set(&s->end.failure,
-                    end->said.verdict ? end->said.verdict : BERTH_VERDICT_RUNTIME_ERROR,
-                    end->said.blame ? end->said.blame : BERTH_BLAME_NODE,
+                    end->said.verdict ? end->said.verdict
+                    : plugin          ? BERTH_VERDICT_PLUGIN_ERROR
+                                      : BERTH_VERDICT_RUNTIME_ERROR,
+                    end->said.blame ? end->said.blame
+                    : plugin        ? BERTH_BLAME_RUNTIME
+                                    : BERTH_BLAME_NODE,
                     end->said.verdict == BERTH_VERDICT_IMAGE_ERROR ? "image" : "stage_in",
                     "%s", end->err.text);
         snprintf(s->end.failure.detail, sizeof s->end.failure.detail, "%s",

@@ -57,7 +57,8 @@ int attempt_witness_kill(const char *dir, int timeout_ms)
     if (asprintf(&path, "%s/" ATTEMPT_WITNESS, dir) < 0)
         return -ENOMEM;
     if (read_file(path, 128, &text, &len) < 0 ||
-        sscanf(text, "%d %llu %63s", &pid, &started, boot) != 3 || strcmp(boot, boot_id()) != 0)
+        sscanf(text, "%d %llu %63s", &pid, &started, boot) != 3 ||
+        strcmp(boot, boot_id()) != 0)
         return 0;
     /* the descriptor first: whose start time is read after that cannot change any more */
     cleanup_close int fd = pidfd_open(pid, 0);

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The berth authors
 # The example plugin, as somebody else's: built outside the tree out of what is installed, loaded and run.
+# shellcheck disable=SC2016,SC2034,SC2154 # text to evaluate later; variables of lib.sh and common.sh
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
 . "${BERTH_SRCDIR:-.}/tests/e2e/common.sh"
-# shellcheck disable=SC2016,SC2154
 need pkg-config make nm
 use_berth
 
@@ -127,7 +127,7 @@ result=$(greet </dev/null)
 like "$(get '.verdict + " " + (.exit_code|tostring) + .stderr_tail')" "failed [12].*UNSET_VARIABLE" "the option 'flags' reaches the interpreter"
 with_image probe.sh 'sandbox = false;'
 result=$(greet </dev/null)
-unlike "$(output)" "read-only.*$" "the option 'sandbox' can be off" || diag "$result"
+like "$(output)" "Seccomp:0 " "the option 'sandbox' can be off" || diag "$result"
 is "$(get .verdict)" succeeded "and then it runs as well"
 rm -f /tmp/hello-test-file
 with_image nowhere.sh

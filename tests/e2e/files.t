@@ -3,9 +3,9 @@
 # SPDX-FileCopyrightText: The berth authors
 # Files staged in and out: with the task, from and to directories and URLs that the operator allowed, and
 # nowhere else.
+# shellcheck disable=SC2016,SC2034,SC2154 # text to evaluate later; variables of lib.sh and common.sh
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
 . "${BERTH_SRCDIR:-.}/tests/e2e/common.sh"
-# shellcheck disable=SC2016
 need python3
 use_berth
 

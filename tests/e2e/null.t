@@ -3,9 +3,9 @@
 # SPDX-FileCopyrightText: The berth authors
 # A runtime that breaks, in every way and in every callback: the attempt ends with the right verdict and
 # blame, nothing stays behind, and the next task is fine.
+# shellcheck disable=SC2016,SC2034,SC2154 # text to evaluate later; variables of lib.sh and common.sh
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
 . "${BERTH_SRCDIR:-.}/tests/e2e/common.sh"
-# shellcheck disable=SC2016
 use_berth
 mkdir -m 1777 "$T/marks" "$T/instances"
 

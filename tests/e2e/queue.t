@@ -3,9 +3,9 @@
 # SPDX-FileCopyrightText: The berth authors
 # Who runs when: priority, shares, limits, resources, GPUs, deadlines, retries. The runtime is the fake one
 # where a task only has to take its time.
+# shellcheck disable=SC2016,SC2034,SC2154 # text to evaluate later; variables of lib.sh and common.sh
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
 . "${BERTH_SRCDIR:-.}/tests/e2e/common.sh"
-# shellcheck disable=SC2016,SC1010 # text to evaluate later; a state is called "done"
 need curl
 use_berth
 mkdir -m 1777 "$T/marks"
@@ -28,6 +28,7 @@ ok 'start_berth' "berthd starts"
 usable
 get() { jq -r "$1" <<<"$result"; }
 state_is() { wait_for '[ "$(task_state '"$1"')" = '"$2"' ]' "${3:-30}"; }
+ended() { state_is "$1" 'done' "${2:-30}"; } # ID [SECONDS]
 submit() { # EXECUTER ID WORDS...
     local executer=$1 id=$2
     shift 2
@@ -44,14 +45,14 @@ for i in 1 2 3 4 5 6 7 8 9; do
 done
 is "$(berth status --json prio-9 | jq -r .state)" queued "max_running of an executer: one runs, others wait"
 touch "$T/marks/first"
-state_is prio-3 done && for i in 1 2 3 4 5 6 7 8 9; do state_is "prio-$i" done; done
+ended prio-3 && for i in 1 2 3 4 5 6 7 8 9; do ended "prio-$i"; done
 is "$(tr -d '\n' <"$T/marks/order")" 987654321 "the highest priority comes first"
 rm -f "$T/marks/order"
 submit one door -- "while [ ! -e $T/marks/door ]; do sleep 0.02; done"
 state_is door running
 for i in 1 2 3 4 5 6; do submit one "fifo-$i" -- "echo $i >>$T/marks/order"; done
 touch "$T/marks/door"
-state_is fifo-6 done
+ended fifo-6
 is "$(tr -d '\n' <"$T/marks/order")" 123456 "within one priority: in the order of arrival"
 
 # ---- limits on what runs ----
@@ -60,7 +61,7 @@ state_is two-1 running && state_is two-2 running
 is "$(berth executers --json | jq -c '.executers[]|select(.name=="two")|[.running,.waiting]')" "[2,2]" \
     "max_running of an executer: two run, two wait"
 submit null other -- print=x
-ok 'state_is other done' "another executer is not held up by that"
+ok 'ended other' "another executer is not held up by that"
 berth cancel two-1 >/dev/null
 ok 'state_is two-3 running' "the next one follows when one ends"
 is "$(task_state two-4)" queued "and no more than that"
@@ -71,7 +72,7 @@ result=$(result_of two-4)
 is "$(get '.verdict + " " + .blame + " " + (.attempt|tostring)')" "cancelled caller 0" "cancelled before it ran: no attempt was made"
 is "$(get '.started_ms')" null "and it never started"
 berth cancel two-2 two-3 >/dev/null
-state_is two-2 done && state_is two-3 done
+ended two-2 && ended two-3
 
 # ---- a deadline that passes while it waits ----
 submit one block -- "while [ ! -e $T/marks/block ]; do sleep 0.02; done"
@@ -81,7 +82,7 @@ result=$(berth submit --file "$T/task.json" --wait --json </dev/null)
 is "$(get '.verdict + " " + .blame + " " + (.attempt|tostring)')" "timeout caller 0" "a deadline that passes in the queue: no attempt is made"
 like "$(get .error.message)" "deadline.*before" "and said so"
 touch "$T/marks/block"
-state_is block done
+ended block
 
 # ---- retries ----
 result=$(berth submit -e sh --wait --json --retries 3 -- "echo x >>$T/marks/tries; [ \$(wc -l <$T/marks/tries) -ge 3 ]" </dev/null)
@@ -114,18 +115,18 @@ submit null big-1 --cpus 3 -- hang
 state_is big-1 running
 submit null big-2 --cpus 2 -- hang
 submit null small --cpus 1 -- print=x
-ok 'state_is small done' "what fits into what is free runs"
+ok 'ended small' "what fits into what is free runs"
 is "$(task_state big-2)" queued "what does not fit waits"
 berth cancel big-1 >/dev/null
 ok 'state_is big-2 running' "until there is room"
 is "$(berth status --json | jq -c .booked.cpus)" 2 "what is booked is told"
 berth cancel big-2 >/dev/null
-state_is big-2 done
+ended big-2
 submit null mem-1 --memory 700M -- hang
 submit null mem-2 --memory 700M -- hang
 state_is mem-1 running
 submit null mem-3 --memory 100M -- print=x
-state_is mem-3 done
+ended mem-3
 is "$(task_state mem-2)" queued "memory counts as well"
 berth cancel mem-1 mem-2 >/dev/null
 err=$(berth submit -e null --cpus 5 -- print=x 2>&1 </dev/null); status=$?
@@ -138,8 +139,8 @@ state_is stream-1 running
 submit null whole --cpus 4 -- print=x
 for i in $(seq 25 150); do submit null "stream-$i" --cpus 1 -- sleep=100ms; done
 is "$(task_state stream-150)" queued "a stream of small tasks"
-state_is whole done 60
-for i in $(seq 150); do state_is "stream-$i" done 60; done
+ended whole 60
+for i in $(seq 150); do ended "stream-$i" 60; done
 before=$(berth list --json --limit 1000 | jq '[.tasks[]|select(.id=="whole" or (.id|startswith("stream-")))]|sort_by(.started_ms)|map(.id)|index("whole")')
 ok '[ "$before" -lt 110 ]' "a big task is not starved by small ones that come after it"
 diag "$before of 150 went before it"
@@ -175,7 +176,7 @@ usable
 result=$(berth submit -e sh --wait --json --gpus 1 -- 'echo $CUDA_VISIBLE_DEVICES' </dev/null)
 isnt "$(get .output_b64 | base64 -d)" "$(berth logs "$id")" "after kill -9 of the host its device is still taken"
 touch "$T/marks/adopted"
-state_is "$id" done
+ended "$id"
 
 # ---- tenants ----
 rm -f "$T"/marks/*
@@ -184,8 +185,8 @@ tenants='tenants = ( { name = "alice"; weight = 2.0; }, { name = "bob"; weight =
 restart "" "$tenants"
 for i in $(seq 30); do submit null "alice-$i" --tenant alice --cpus 2 -- sleep=100ms; done
 for i in $(seq 15); do submit null "bob-$i" --tenant bob --cpus 2 -- sleep=100ms; done
-for i in $(seq 30); do state_is "alice-$i" done 60; done
-for i in $(seq 15); do state_is "bob-$i" done 60; done
+for i in $(seq 30); do ended "alice-$i" 60; done
+for i in $(seq 15); do ended "bob-$i" 60; done
 # Of the first 18 that began after bob had come, a third or so has to be his.
 bob_came=$(berth status --json bob-15 | jq .queued_ms)
 bobs=$(berth list --json --limit 1000 | jq -r --argjson t "$bob_came" '[.tasks[]|select(.tenant=="alice" or .tenant=="bob")|select(.started_ms > $t)]
@@ -194,7 +195,7 @@ ok '[ "$bobs" -ge 4 ] && [ "$bobs" -le 9 ]' "two tenants by weights of 2 and 1: 
 for i in 1 2 3; do submit null "carol-$i" --tenant carol -- hang; done
 state_is carol-1 running
 submit null erin-1 --tenant erin -- print=x
-state_is erin-1 done
+ended erin-1
 is "$(berth list --json --tenant carol --state queued | jq '.tasks|length')" 2 "max_running of a tenant: one runs, two wait"
 berth cancel carol-1 >/dev/null
 ok 'state_is carol-2 running' "the next follows"
@@ -216,8 +217,8 @@ ok 'submit null erin-2 --tenant erin -- print=x' "another tenant is not refused"
 submit null dave-1 --tenant dave -- print=x
 is "$?" 0 "a task that is there already is not refused: it takes no more room"
 berth cancel hog >/dev/null
-for i in 1 2 3; do state_is "dave-$i" done; done
-state_is erin-2 done
+for i in 1 2 3; do ended "dave-$i"; done
+ended erin-2
 restart "max_queued = 5;"
 submit null hog-2 --cpus 4 -- hang
 state_is hog-2 running
@@ -227,7 +228,7 @@ is "$status" 5 "max_queued of the host: refused"
 like "$err" "queue is full.*5" "and said so"
 is "$(curl -s -o "$T/body" -w '%{http_code}' -H 'Content-Type: application/json' -d '{"executer":"null","args":["print=x"]}' "$url/v1/tasks")" 503 "over HTTP: 503"
 berth cancel hog-2 >/dev/null
-for i in 1 2 3 4 5; do state_is "full-$i" done; done
+for i in 1 2 3 4 5; do ended "full-$i"; done
 submit null room -- print=x
-ok 'state_is room done' "and taken again when there is room"
+ok 'ended room' "and taken again when there is room"
 done_testing

@@ -3,9 +3,9 @@
 # SPDX-FileCopyrightText: The berth authors
 # What was acknowledged is kept: over kill -9, a full disk, a damaged database; old results go as the
 # operator says; one daemon per state directory.
+# shellcheck disable=SC2016,SC2034,SC2154 # text to evaluate later; variables of lib.sh and common.sh
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
 . "${BERTH_SRCDIR:-.}/tests/e2e/common.sh"
-# shellcheck disable=SC2016
 need curl
 use_berth
 mkdir -m 1777 "$T/marks"
@@ -18,8 +18,8 @@ usable() { wait_for '[ "$(berth runtimes --json | jq -c "[.runtimes[].healthy]")
 post() { # FILE: the status; the answer is in $T/body
     curl -s -o "$T/body" -w '%{http_code}' -H 'Content-Type: application/json' --data-binary "@$1" "$url/v1/tasks"
 }
-count() { # STATE: tasks in that state
-    berth list --json --limit 1000 --state "$1" | jq '.tasks|length'
+count_done() {
+    berth list --json --limit 1000 --state 'done' | jq '.tasks|length'
 }
 
 # ---- kill -9 in the middle of submissions ----
@@ -57,7 +57,7 @@ for enough in 40 90 140; do
 done
 wait "${clients[@]}"
 is "$(cat "$T"/acks.* | grep -cE '^20[02] ')" 200 "200 submissions, three times kill -9 of the host: each is acknowledged in the end"
-wait_for '[ "$(count done)" -ge 200 ]' 120
+wait_for '[ "$(count_done)" -ge 200 ]' 120
 berth list --json --limit 1000 | jq -r '.tasks[].id' | sort >"$T/ids"
 is "$(wc -l <"$T/ids") $(uniq "$T/ids" | wc -l)" "200 200" "each is there, once"
 is "$(berth list --json --limit 1000 | jq -r '.tasks[].verdict' | sort | uniq -c | tr -s ' ')" " 200 succeeded" "each has its result"
@@ -72,7 +72,7 @@ id=$(berth submit -e null -- print=newest </dev/null)
 result_of "$id" >/dev/null
 host_extra="retention = { count = 10; };" base_config >"$BERTH_CONFIG"
 ok 'berth reload && wait_for "berth status" && usable' "reload with retention by count"
-ok 'wait_for "[ \"\$(count done)\" = 10 ]"' "of 201 results ten are kept"
+ok 'wait_for "[ \"\$(count_done)\" = 10 ]"' "of 201 results ten are kept"
 ok 'berth result "$id"' "among them the newest"
 ok '! berth result kill-1-0' "and not the oldest"
 like "$(berth result kill-1-0 2>&1)" "no task 'kill-1-0'" "which is not known any more"
@@ -81,7 +81,7 @@ old_ms=$(berth status --json "$id" | jq .finished_ms)
 wait_for '[ $(($(date +%s%3N) - old_ms)) -gt 1100 ]'
 host_extra='retention = { age = "1s"; };' base_config >"$BERTH_CONFIG"
 ok 'berth reload && wait_for "berth status" && usable' "reload with retention by age"
-ok 'wait_for "[ \"\$(count done)\" = 0 ]"' "results older than that are gone"
+ok 'wait_for "[ \"\$(count_done)\" = 0 ]"' "results older than that are gone"
 is "$(task_state "$running")" running "a task that runs is not old, however long it takes"
 base_config >"$BERTH_CONFIG"
 ok 'berth reload && wait_for "berth status" && usable' "reload"
@@ -177,7 +177,7 @@ touch "$T/marks/full"
 wait_for '[ "$(cat "$T"/marks/late-* | wc -l)" = 3 ]'
 wait_for 'grep -q "cannot store the result" "$T/berthd.log"'
 host=$(role_pid host)
-is "$(count done)" 0 "what ends now is not called done as long as its result cannot be kept"
+is "$(count_done)" 0 "what ends now is not called done as long as its result cannot be kept"
 rm "$T/state/ballast"
 for id in "${runners[@]}"; do
     result=$(result_of "$id")

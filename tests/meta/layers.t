@@ -98,7 +98,7 @@ for plugin in plugins/*/ examples/plugin-*/; do
     is "$foreign$quoted" "" "$plugin includes public headers, libc, its own library and its own files"
 done
 
-# ---- the public headers need nothing else: tests/abi/headers.sh compiles them ----
+# ---- the public headers need nothing else: tests/abi/headers.t compiles them ----
 
 is "$(grep -nE '# *include' include/berth/*.h | grep -vE '<(berth/[a-z]+|stdarg|stddef|stdint)\.h>')" "" \
     "the public headers include nothing but each other and the compiler's own"

@@ -60,7 +60,7 @@ is "$(our_files | xargs grep -nE ' +$')" "" "no blanks at the end of a line"
 
 # A file that no list names would not be built, not be tested, and be missing in the release.
 unlisted() {
-    find src plugins tests examples -name '*.c' -o -path 'tests/*' -name '*.t' -o -path 'tests/abi/*.sh' |
+    find src plugins tests examples -name '*.c' -o -path 'tests/*' -name '*.t' |
         sort | while read -r file; do
         case $file in
         tests/*/test-*.c) grep -qwF "${file%.c}" tests/local.mk || echo "$file" ;;
