@@ -39,6 +39,7 @@ UNIT_TESTS = \
 	tests/unit/test-sched-fair \
 	tests/unit/test-sched \
 	tests/unit/test-seccomp \
+	tests/unit/test-spawn-death \
 	tests/unit/test-spawn \
 	tests/unit/test-stdio \
 	tests/unit/test-store-faults \

@@ -68,6 +68,7 @@ static int fetch_start(struct fetch *f, const char *verb, const char *url, int i
     return rc;
 }
 
+/* err NULL: it was killed for a failure of ours, and its end tells nothing. */
 static int fetch_end(struct supervisor *s, struct fetch *f, struct berth_error *err)
 {
     char text[200];
@@ -78,7 +79,7 @@ static int fetch_end(struct supervisor *s, struct fetch *f, struct berth_error *
         ;
     close(f->errors);
     spawn_reap(&f->child, &st);
-    if (st.code == CLD_EXITED && st.value == 0)
+    if (!err || (st.code == CLD_EXITED && st.value == 0))
         return 0;
     text[n > 0 ? n : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';

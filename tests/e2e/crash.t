@@ -13,6 +13,9 @@ ok 'start_berth' "berthd starts"
 usable() { wait_for '[ "$(berth runtimes --json | jq -r ".runtimes[0].healthy")" = true ]'; }
 usable
 
+# Directories of attempts; those with a tilde are kept empty for the next one.
+attempts() { find "$T/state/attempts" -mindepth 1 -maxdepth 1 ! -name "~*"; }
+
 # A running task has two processes of ours: the supervisor and the init of its pid namespace.
 # Each task writes a line when it starts and one when it ends; it ends when it is let go.
 batch() { # NAME COUNT: ids in the array 'ids'
@@ -61,14 +64,14 @@ batch monitor 5
 kill -KILL "$daemon_pid"
 wait "$daemon_pid" 2>/dev/null
 wait_for '[ -z "$(role_pid host)$(role_pid process)" ]'
-is "$(ls "$T/state/attempts" | grep -vc "^~") $(role_pids task | wc -l)" "3 6" "monitor: without it host and worker end, and the tasks go on"
+is "$(attempts | wc -l) $(role_pids task | wc -l)" "3 6" "monitor: without it host and worker end, and the tasks go on"
 ok 'start_berth' "monitor: a new daemon starts"
 usable
 check_batch monitor 5 5
 
 batch stop 5
 ok 'stop_berth' "stop: the daemon stops while tasks run"
-is "$(ls "$T/state/attempts" | grep -vc "^~") $(role_pids task | wc -l)" "3 6" "stop: the tasks go on"
+is "$(attempts | wc -l) $(role_pids task | wc -l)" "3 6" "stop: the tasks go on"
 touch "$T/marks/stop.go"
 wait_for '[ "$(cat $T/marks/stop.[0-9]* | grep -c end)" = 3 ]'
 ok 'start_berth' "stop: it starts again after tasks have ended meanwhile"
@@ -134,5 +137,5 @@ ok '! pgrep -f "sleep 615"' "worker and supervisor: the payload is gone"
 err=$("$T/bin/berthd" 2>&1); status=$?
 isnt "$status" 0 "a second daemon does not start"
 like "$err" "already runs.*$daemon_pid" "and says who is there"
-is "$(find "$T/state/attempts" -mindepth 1 -maxdepth 1 ! -name "~*" | wc -l)" 0 "no attempt's directory is left" || ls -R "$T/state/attempts"
+is "$(attempts | wc -l)" 0 "no attempt's directory is left" || ls -R "$T/state/attempts"
 done_testing
