@@ -227,7 +227,7 @@ static void test_files(void)
     run("{\"id\":\"nofile\",\"executer\":\"sh\",\"args\":[\"ln -s /etc/passwd "
         "link\"],\"files\":{\"out\":[{\"path\":\"link\"}]}}");
     r = result_of("nofile");
-    is_verdict(r, "rejected", "caller");
+    is_verdict(r, "failed", "task");
     run("{\"id\":\"noin\",\"executer\":\"sh\",\"args\":[\"true\"],\"files\":{\"in\":[{"
         "\"path\":\"c\",\"from\":\"%s\"}]}}",
         path_of("files/nothing"));
