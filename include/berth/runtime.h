@@ -78,7 +78,6 @@ struct berth_evidence {
     char text[252];        /* the engine's own words; starts "" */
 };
 
-typedef int berth_instance_fn(void *arg, const char *instance);
 typedef void berth_progress_fn(void *arg, const char *line);
 
 struct berth_runtime {
@@ -104,8 +103,6 @@ struct berth_runtime {
     /* Optional. Removes the instance with all that belongs to it; succeeds if there is none.
      * Called after each attempt and for what a crash left behind. */
     int (*cleanup)(struct berth_ctx *ctx, const char *instance, struct berth_error *err);
-    /* Optional. Calls found for each instance that exists and is this node's. */
-    int (*list)(struct berth_ctx *ctx, berth_instance_fn *found, void *arg, struct berth_error *err);
     /* Optional. Is the engine there, and what can it hold? Asked at start and periodically; a failure
      * makes the runtime unhealthy until a later probe succeeds. Default: all _CORE. */
     int (*probe)(struct berth_ctx *ctx, struct berth_probe *probe, struct berth_error *err);

@@ -6,7 +6,6 @@
  * option `fault` breaks one of the callbacks: "collect-crash".
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -262,7 +261,7 @@ static int fault(struct berth_ctx *ctx, const char *callback, struct berth_error
 static int null_open(struct berth_ctx *ctx, struct berth_error *err)
 {
     static const char *const callbacks[] = {"open", "start",   "probe",   "prepare",
-                                            "run",  "collect", "cleanup", "list"};
+                                            "run",  "collect", "cleanup"};
     static const char *const hows[] = {"fail", "hang", "crash"};
     const char *wanted = ctx->host->option(ctx, "fault");
     char known[32];
@@ -369,22 +368,6 @@ static int null_cleanup(struct berth_ctx *ctx, const char *instance,
     return r;
 }
 
-static int null_list(struct berth_ctx *ctx, berth_instance_fn *found, void *arg,
-                     struct berth_error *err)
-{
-    const char *dir = ctx->host->option(ctx, "instances");
-    int r = fault(ctx, "list", err);
-    DIR *d = r == 0 && dir ? opendir(dir) : NULL;
-    if (r == 0 && dir && !d)
-        return ctx->host->fail(ctx, err, errno, "cannot list '%s'", dir);
-    for (struct dirent *e; d && r >= 0 && (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            r = found(arg, e->d_name);
-    if (d)
-        closedir(d);
-    return r < 0 ? r : 0;
-}
-
 static const struct berth_option options[] = {
     {"fault", BERTH_OPTION_STRING, 0, "none",
      "callback that shall break, and how: collect-crash"},
@@ -397,7 +380,7 @@ static const struct berth_option options[] = {
 
 static const struct berth_runtime null_runtime =
     BERTH_RUNTIME(.run = null_run, .probe = null_probe, .prepare = null_prepare,
-                  .collect = null_collect, .cleanup = null_cleanup, .list = null_list);
+                  .collect = null_collect, .cleanup = null_cleanup);
 
 BERTH_PLUGIN(.name = "null", .version = "1",
              .summary = "fake runtime with faults on request", .options = options,

@@ -10,6 +10,7 @@
 
 #define PROBE_LIMIT_MS 10000
 #define PROBE_EVERY_MS 30000
+#define PROBE_AGAIN_MS 5000 /* while it fails */
 
 static int probe_work(void *arg, struct buf *out, struct berth_error *err)
 {
@@ -54,7 +55,7 @@ static void probe_result(struct worker *w, const struct berth_error *err)
 {
     w->probed = true;
     w->probe_error = *err;
-    loop_timer_set(w->probe_timer, PROBE_EVERY_MS);
+    loop_timer_set(w->probe_timer, err->code ? PROBE_AGAIN_MS : PROBE_EVERY_MS);
     probe_send(w);
     if (!w->probe_error.code)
         explain_start(w);
