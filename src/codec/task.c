@@ -128,38 +128,17 @@ static int read_env(const struct read_ctx *x, const struct value *v, void *out)
     return 0;
 }
 
-static int set_input(const struct read_ctx *x, struct task *t, const void *data, size_t len)
-{
-    if (t->input)
-        return read_fail(x, "'input' and 'input_b64' exclude each other");
-    t->input = data;
-    t->input_len = len;
-    return 0;
-}
-
 static int read_input(const struct read_ctx *x, const struct value *v, void *out)
 {
     struct task *t = out;
-
-    if (v->type != VALUE_STR && v->type != VALUE_BIN)
-        return read_fail(x, "must be a string or binary data, not %s", value_word(v));
-    t->input_is_str = v->type == VALUE_STR;
-    return set_input(x, t, v->s ? v->s : "", v->len);
+    return read_plain(x, v, "'input' and 'input_b64'", &t->input, &t->input_len,
+                      &t->input_is_str);
 }
 
 static int read_input_b64(const struct read_ctx *x, const struct value *v, void *out)
 {
-    const char *text;
-    char *data;
-    size_t len;
-    int r = read_str(x, v, &text);
-
-    if (r < 0)
-        return r;
-    r = base64_decode(x->arena, v->s, v->len, &data, &len);
-    if (r == -ENOMEM)
-        return read_nomem(x);
-    return r < 0 ? read_fail(x, "is no base64") : set_input(x, out, data, len);
+    struct task *t = out;
+    return read_base64(x, v, "'input' and 'input_b64'", &t->input, &t->input_len);
 }
 
 static int read_labels(const struct read_ctx *x, const struct value *v, void *out)

@@ -113,39 +113,16 @@ static int read_place(const struct read_ctx *x, const struct value *v, void *out
     return 0;
 }
 
-static int set_data(const struct read_ctx *x, struct task_file_in *f, const void *data,
-                    size_t len)
-{
-    if (f->data)
-        return read_fail(x, "'data' and 'data_b64' exclude each other");
-    f->data = data;
-    f->len = len;
-    return 0;
-}
-
 static int read_data(const struct read_ctx *x, const struct value *v, void *out)
 {
     struct task_file_in *f = out;
-
-    if (v->type != VALUE_STR && v->type != VALUE_BIN)
-        return read_fail(x, "must be a string or binary data, not %s", value_word(v));
-    f->data_is_str = v->type == VALUE_STR;
-    return set_data(x, f, v->s ? v->s : "", v->len);
+    return read_plain(x, v, "'data' and 'data_b64'", &f->data, &f->len, &f->data_is_str);
 }
 
 static int read_data_b64(const struct read_ctx *x, const struct value *v, void *out)
 {
-    const char *text;
-    char *data;
-    size_t len;
-    int r = read_str(x, v, &text);
-
-    if (r < 0)
-        return r;
-    r = base64_decode(x->arena, v->s, v->len, &data, &len);
-    if (r == -ENOMEM)
-        return read_nomem(x);
-    return r < 0 ? read_fail(x, "is no base64") : set_data(x, out, data, len);
+    struct task_file_in *f = out;
+    return read_base64(x, v, "'data' and 'data_b64'", &f->data, &f->len);
 }
 
 /* Permission bits as a number, or in octal as a string, as chmod takes them. */

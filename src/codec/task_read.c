@@ -194,3 +194,39 @@ int read_bool(const struct read_ctx *x, const struct value *v, void *out)
     *(bool *)out = v->b;
     return 0;
 }
+
+static int read_content(const struct read_ctx *x, const char *pair, const void *data,
+                        size_t len, const void **ret_data, size_t *ret_len)
+{
+    if (*ret_data)
+        return read_fail(x, "%s exclude each other", pair);
+    *ret_data = data;
+    *ret_len = len;
+    return 0;
+}
+
+int read_plain(const struct read_ctx *x, const struct value *v, const char *pair,
+               const void **ret_data, size_t *ret_len, bool *ret_is_str)
+{
+    if (v->type != VALUE_STR && v->type != VALUE_BIN)
+        return read_fail(x, "must be a string or binary data, not %s", value_word(v));
+    *ret_is_str = v->type == VALUE_STR;
+    return read_content(x, pair, v->s ? v->s : "", v->len, ret_data, ret_len);
+}
+
+int read_base64(const struct read_ctx *x, const struct value *v, const char *pair,
+                const void **ret_data, size_t *ret_len)
+{
+    const char *text;
+    char *data;
+    size_t len;
+    int r = read_str(x, v, &text);
+
+    if (r < 0)
+        return r;
+    r = base64_decode(x->arena, v->s, v->len, &data, &len);
+    if (r == -ENOMEM)
+        return read_nomem(x);
+    return r < 0 ? read_fail(x, "is no base64")
+                 : read_content(x, pair, data, len, ret_data, ret_len);
+}

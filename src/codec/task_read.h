@@ -56,4 +56,10 @@ const char *value_word(const struct value *v); /* "a string", "a list" */
 #define TASK_WORDS_MAX \
     131071 /* bytes of one argument, MAX_ARG_STRLEN of the kernel less its NUL */
 
+/* Content that two keys can bring, of which only one may: text or binary as it is, or base64. pair names them. */
+int read_plain(const struct read_ctx *x, const struct value *v, const char *pair,
+               const void **ret_data, size_t *ret_len, bool *ret_is_str);
+int read_base64(const struct read_ctx *x, const struct value *v, const char *pair,
+                const void **ret_data, size_t *ret_len);
+
 #endif
