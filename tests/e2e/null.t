@@ -106,10 +106,10 @@ done
 for how in fail crash; do
     result=$(run cleanup-$how -- print=x); ends "cleanup: $how" "succeeded  1"
     isnt "$(ls "$T/instances")" "" "cleanup: $how: the instance is there as long as that"
-    result=$(run cleanup-$how --timeout 300ms -- hang) &
+    id=late-$how
+    result=$(run cleanup-$how --id "$id" --timeout 300ms -- hang) &
     late=$!
-    id=
-    wait_for '! is_alive '"$late"' || id=$(berth list --json -e cleanup-'$how' --state running | jq -r ".tasks[0].id // empty") && [ -n "$id" ]'
+    wait_for '[ "$(task_state "$id")" = running ]'
     is "$(berth list --json -e cleanup-$how --state running | jq '.tasks|length')" 1 \
         "cleanup: $how: the result of a killed attempt waits for it"
     rm "$T/marks/cleanup-$how"
