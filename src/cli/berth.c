@@ -37,9 +37,11 @@ static void help(FILE *f)
     fputs("\n'berth COMMAND --help' shows a command's options; see berth(1).\n", f);
 }
 
-int cli_usage(const struct command *cmd)
+int cli_usage(const char *command)
 {
-    fprintf(stderr, "usage: berth %s %s\n", cmd->name, cmd->args);
+    for (const struct command *cmd = commands; cmd->name; cmd++)
+        if (!strcmp(cmd->name, command))
+            fprintf(stderr, "usage: berth %s %s\n", cmd->name, cmd->args);
     return EXIT_USAGE;
 }
 

@@ -55,7 +55,7 @@ struct flag {
 int cli_flags(struct cli *c, const struct flag *flags, int argc, char **argv,
               int *ret_rest);
 
-int cli_usage(const struct command *cmd);
+int cli_usage(const char *command); /* prints its usage line; EXIT_USAGE */
 int cli_fail(struct cli *c); /* prints c->err of the host; the exit status that fits it */
 int cli_fail_here(struct cli *c, int status); /* prints c->err of this side; gives status */
 int cli_connect(struct cli *c);

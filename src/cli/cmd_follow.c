@@ -12,14 +12,6 @@
 #include "base/str.h"
 #include "cli/cli.h"
 
-static int usage_of(const char *name)
-{
-    for (const struct command *cmd = commands; cmd->name; cmd++)
-        if (!strcmp(cmd->name, name))
-            return cli_usage(cmd);
-    return EXIT_USAGE;
-}
-
 int cmd_logs(struct cli *c, int argc, char **argv)
 {
     bool follow = false, errors = false;
@@ -27,7 +19,7 @@ int cmd_logs(struct cli *c, int argc, char **argv)
                                  {.name = "stderr", .set = &errors},
                                  {.name = NULL}};
     if (cli_flags(c, flags, argc, argv, NULL) != 1)
-        return usage_of("logs");
+        return cli_usage("logs");
     struct value request = value_new_map(c->arena);
     value_put_str(c->arena, &request, "id", argv[0]);
     value_put_int(c->arena, &request, "stream", errors ? 2 : 1);
@@ -80,7 +72,7 @@ int cmd_events(struct cli *c, int argc, char **argv)
                                  {.name = NULL}};
     int n = cli_flags(c, flags, argc, argv, NULL);
     if (n < 0 || n > 1)
-        return usage_of("events");
+        return cli_usage("events");
     struct value request = value_new_map(c->arena);
     value_put_str(c->arena, &request, "id", n ? argv[0] : NULL);
     if (cli_send(c, FRAME_CTL_EVENTS, &request) < 0)
@@ -118,7 +110,8 @@ static void top_signal(int number)
 /* Keys come one by one and are not shown; *ret_before is how the terminal was. */
 static bool top_keys(struct termios *ret_before)
 {
-    struct sigaction action = {.sa_handler = top_signal}; /* no SA_RESTART: they wake poll */
+    struct sigaction action = {.sa_handler =
+                                   top_signal}; /* no SA_RESTART: they wake poll */
     if (tcgetattr(0, ret_before) < 0)
         return false;
     struct termios keys = *ret_before;
@@ -197,7 +190,7 @@ int cmd_top(struct cli *c, int argc, char **argv)
     struct termios before;
     const struct flag flags[] = {{.name = "once", .set = &once}, {.name = NULL}};
     if (cli_flags(c, flags, argc, argv, NULL) != 0)
-        return usage_of("top");
+        return cli_usage("top");
     if (once || c->json || !c->terminal)
         return top_once(c);
     bool keys = top_keys(&before);

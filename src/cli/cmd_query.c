@@ -10,14 +10,6 @@
 
 #define RELOAD_MS 10000 /* a new host answers by then */
 
-static const struct command *self(const char *name)
-{
-    const struct command *cmd = commands;
-    while (cmd->name && strcmp(cmd->name, name) != 0)
-        cmd++;
-    return cmd;
-}
-
 /* Exactly count words; the usage line otherwise. */
 static int words(struct cli *c, int argc, char **argv, int count)
 {
@@ -25,7 +17,7 @@ static int words(struct cli *c, int argc, char **argv, int count)
     int n = cli_flags(c, NULL, argc, argv, NULL);
     if (n == count)
         return 0;
-    return n < 0 ? -1 : (cli_usage(self(name)), -1);
+    return n < 0 ? -1 : (cli_usage(name), -1);
 }
 
 static int ask_and_print(struct cli *c, const char *what, const char *id)
@@ -45,7 +37,7 @@ int cmd_status(struct cli *c, int argc, char **argv)
     if (n < 0)
         return EXIT_USAGE;
     if (n > 1)
-        return cli_usage(self("status"));
+        return cli_usage("status");
     return n ? ask_and_print(c, "task", argv[0]) : ask_and_print(c, "stats", NULL);
 }
 
@@ -110,7 +102,7 @@ int cmd_cancel(struct cli *c, int argc, char **argv)
     if (n < 0)
         return EXIT_USAGE;
     if (n == 0)
-        return cli_usage(self("cancel"));
+        return cli_usage("cancel");
     for (int i = 0; i < n; i++) {
         struct value answer;
         if (cli_query(c, cli_question(c, "cancel", argv[i]), &answer) < 0)
@@ -174,7 +166,7 @@ int cmd_list(struct cli *c, int argc, char **argv)
                                  {.name = NULL}};
     int64_t count = 0;
     if (cli_flags(c, flags, argc, argv, NULL) != 0)
-        return cli_usage(self("list"));
+        return cli_usage("list");
     if (limit && (parse_int(limit, &count) < 0 || count < 1 || count > 1000)) {
         fprintf(stderr, "berth: --limit: '%s' is not a number from 1 to 1000\n", limit);
         return EXIT_USAGE;
@@ -200,7 +192,7 @@ int cmd_drain(struct cli *c, int argc, char **argv)
     bool off = false;
     const struct flag flags[] = {{.name = "off", .set = &off}, {.name = NULL}};
     if (cli_flags(c, flags, argc, argv, NULL) != 0)
-        return cli_usage(self("drain"));
+        return cli_usage("drain");
     return ask_and_print(c, off ? "undrain" : "drain", NULL);
 }
 
@@ -240,7 +232,8 @@ int cmd_reload(struct cli *c, int argc, char **argv)
         return EXIT_USAGE;
     if (host_since(c, &before) < 0 || tell_daemon(c, FRAME_CTL_RELOAD, &answer) < 0)
         return cli_fail(c);
-    for (int64_t end = now_ms() + RELOAD_MS; host_since(c, &since) < 0 || since == before;) {
+    for (int64_t end = now_ms() + RELOAD_MS;
+         host_since(c, &since) < 0 || since == before;) {
         cli_disconnect(c);
         if (now_ms() > end)
             return cli_fail(c);

@@ -26,11 +26,10 @@ static char *attempt_path(const struct host *h, const char *id, int attempt,
     return path;
 }
 
-bool attempt_alive(struct host *h, const char *id, int attempt, bool *ret_exists)
+bool attempt_alive(struct host *h, const char *id, int attempt)
 {
     cleanup_free char *path = attempt_path(h, id, attempt, "lock");
     cleanup_close int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    *ret_exists = fd >= 0;
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
@@ -53,7 +52,7 @@ bool adopt_spilled(struct job *j)
     if (value_int(&result, "attempt", 0) != j->attempt)
         return false;
     j->spilled = true;
-    job_ended(j, &result, a);
+    job_ended(j, &result);
     return true;
 }
 
@@ -105,8 +104,7 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
 
 static void limbo_look(struct job *j)
 {
-    bool exists;
-    if (attempt_alive(j->host, j->id, j->attempt, &exists))
+    if (attempt_alive(j->host, j->id, j->attempt))
         return; /* it will say hello */
     if (adopt_spilled(j))
         return;
@@ -167,7 +165,7 @@ static int adopt_row(void *arg, const struct store_row *row)
         cleanup_arena struct arena *ra = arena_new();
         struct value result = result_make(ra, j, BERTH_VERDICT_REJECTED, BERTH_BLAME_CALLER,
                                           "config_changed", err.text);
-        job_ended(j, &result, ra);
+        job_ended(j, &result);
     } else if (row->state != STORE_QUEUED) {
         adopt_in_flight(j, row->attempt, row->slot, NULL);
     }

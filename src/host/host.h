@@ -14,8 +14,6 @@ struct host_start {
     const int *transport_fds; /* plugins, opened by the monitor, in the config's order */
     const char *const *transport_paths;
     int monitor_fd;             /* EOF: the monitor died; the host ends */
-    bool limits_enforceable[4]; /* memory cpus pids kill: as the cgroup base found it */
-    const char *cgroup_text;
     int restarts; /* how often the monitor has restarted it */
 };
 /* Runs in a freshly forked child of the monitor. Never returns. */

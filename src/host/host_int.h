@@ -191,7 +191,7 @@ int job_cancel(struct job *j);            /* 0 or -EALREADY */
 /* What links and workers tell. */
 void job_hello(struct job *j, struct link *l, const struct value *body);
 void job_started(struct job *j, const struct value *body);
-void job_ended(struct job *j, const struct value *result, struct arena *a);
+void job_ended(struct job *j, const struct value *result);
 void job_lost(struct job *j, const char *why);
 void job_refused(struct job *j, const struct value *body);
 void job_into_limbo(struct job *j);
@@ -232,7 +232,7 @@ void host_disk_tick(struct host *h);
 /* adopt.c: what an earlier host left */
 int adopt_all(struct host *h, struct berth_error *err);
 void adopt_limbo(void *host); /* timer: looks at jobs in limbo */
-bool attempt_alive(struct host *h, const char *id, int attempt, bool *ret_exists);
+bool attempt_alive(struct host *h, const char *id, int attempt);
 /* A supervisor of a task that this host does not know: takes it in, or NULL if it is to be confirmed. */
 struct job *adopt_hello(struct host *h, const struct value *body);
 bool adopt_spilled(struct job *j);      /* a result left in its directory was taken */

@@ -156,11 +156,10 @@ static void job_count_runtime(struct job *j, int verdict)
         r->failed++;
 }
 
-void job_ended(struct job *j, const struct value *result, struct arena *a)
+void job_ended(struct job *j, const struct value *result)
 {
     if (j->state != JOB_STARTING && j->state != JOB_RUNNING)
         return;
-    (void)a;
     int verdict = berth_verdict_parse(value_str(result, "verdict", ""));
     int blame = berth_blame_parse(value_str(result, "blame", ""));
     job_count_runtime(j, verdict);
@@ -177,7 +176,7 @@ static void job_end_plain(struct job *j, int verdict, int blame, const char *cod
     if (!a)
         return;
     struct value result = result_make(a, j, verdict, blame, code, message);
-    job_ended(j, &result, a);
+    job_ended(j, &result);
 }
 
 void job_lost(struct job *j, const char *why)

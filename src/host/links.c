@@ -235,7 +235,7 @@ static void task_hello(struct link *l, const struct value *body)
     job_hello(j, l, body);
 }
 
-static void task_done(struct link *l, const struct value *body, struct arena *a)
+static void task_done(struct link *l, const struct value *body)
 {
     const char *id = value_str(body, "id", "");
     int attempt = (int)value_int(body, "attempt", 0);
@@ -247,13 +247,14 @@ static void task_done(struct link *l, const struct value *body, struct arena *a)
         link_confirm(l, id, attempt);
         return;
     }
-    job_ended(j, result, a);
+    job_ended(j, result);
 }
 
 static void link_frame(void *arg, int type, const struct value *body, struct arena *a)
 {
     struct link *l = arg;
     struct job *j;
+    (void)a;
     switch (type) {
     case FRAME_WORKER_HELLO:
         worker_hello(l, body);
@@ -267,7 +268,7 @@ static void link_frame(void *arg, int type, const struct value *body, struct are
             job_started(j, body);
         return;
     case FRAME_TASK_DONE:
-        task_done(l, body, a);
+        task_done(l, body);
         return;
     default:
         if (l->runtime)
