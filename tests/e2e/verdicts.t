@@ -122,8 +122,8 @@ result=$(run 'pwd; echo x >file && cat file; ls -ld . | cut -c1-10')
 like "$(get .output_b64 | base64 -d)" "/work.*x" "the work directory is its own and writable"
 result=$(run "ls $T/state 2>&1; ls $T/run 2>&1; cat $T/state/berth.db 2>&1 | head -c 10")
 unlike "$(get .output_b64 | base64 -d)" "berth.db$|SQLite|sock" "state and run directory are out of sight"
-result=$(run 'cat /proc/net/dev | wc -l; ps ax 2>/dev/null | wc -l; ls /proc | grep -c "^[0-9]"')
-like "$(get .output_b64 | base64 -d)" "^3" "no network interface but the loopback"
+result=$(run 'cat /proc/net/dev | wc -l')
+like "$(get .output_b64 | base64 -d)" "^3$" "no network interface but the loopback"
 result=$(run 'env | sort' --env A=1)
 unlike "$(get .output_b64 | base64 -d)" "BERTH_CONFIG|BERTH_TEST_MARK|BERTH_STATE_DIR" "the daemon's environment is not the payload's"
 like "$(get .output_b64 | base64 -d)" "A=1" "the task's is"

@@ -267,10 +267,10 @@ static void test_all(const struct isolation *is, uid_t uid)
     }
     run_sh(
         &req,
-        "touch here /tmp/x /dev/shm/y && ls -A . && uname -n && ls -d /proc/[0-9]* | wc -l",
+        "touch here /tmp/x /dev/shm/y && ls -A . && uname -n && set -- /proc/[0-9]* && echo $#",
         &res);
     has_str(res.out, "here\n", "writes to work and /tmp");
-    has_str(res.out, "box\n4\n", "own name, own processes");
+    has_str(res.out, "box\n2\n", "own name, own processes");
     run_sh(&req, "unshare -U true; mount -t tmpfs x /tmp; echo done", &res);
     ok(strstr(res.out, "unshare failed: Operation not permitted"), "no new namespaces");
     ok(strstr(res.out, "done"), "no mounts");
