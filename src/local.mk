@@ -162,6 +162,7 @@ libberth_a_SOURCES = \
 	src/host/host.c \
 	src/host/host.h \
 	src/host/host_int.h \
+	src/host/idle.c \
 	src/host/intake.c \
 	src/host/job.c \
 	src/host/job_end.c \
@@ -169,6 +170,7 @@ libberth_a_SOURCES = \
 	src/host/job_int.h \
 	src/host/job_replies.c \
 	src/host/links.c \
+	src/host/listing.c \
 	src/host/logs.c \
 	src/host/metrics.c \
 	src/host/query.c \

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-#include "host/host_int.h"
+#include "host/job_int.h"
 #include "worker/worker.h"
 
 #define LIMBO_LOOK_MS 500
@@ -251,7 +251,6 @@ struct job *adopt_hello(struct host *h, const struct value *body)
     adopt_in_flight(j, (int)value_int(body, "attempt", 1), (int)value_int(body, "slot", -1),
                     value_get(body, "gpus"));
     log_line(BERTH_LOG_INFO, j->id, "adopted from its supervisor");
-    job_row(j, &row);
-    store_insert(h->store, &row, true, adopt_stored, j);
+    job_save(j, true, adopt_stored);
     return j;
 }

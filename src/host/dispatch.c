@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
-/* From the scheduler to the workers. */
-#include "host/host_int.h"
+/* From the scheduler to the workers, or to a supervisor that has done with its last attempt. */
+#include "host/job_int.h"
+
+#define REUSE_BYTES 32768 /* a larger task leaves too much memory behind */
+
+static struct conn *run_where(struct job *j, struct runtime_link *r, size_t task_len)
+{
+    struct link *l = task_len <= REUSE_BYTES ? idle_take(r, j) : NULL;
+    if (!l)
+        return r->link->conn;
+    l->again = false;
+    l->job = j;
+    j->link = l;
+    return l->conn;
+}
 
 static int run_send(struct job *j, struct runtime_link *r, struct berth_error *err)
 {
@@ -13,6 +26,7 @@ static int run_send(struct job *j, struct runtime_link *r, struct berth_error *e
     int rc = job_body(j, a, &body, &len, err);
     if (rc < 0)
         return rc;
+    struct conn *where = run_where(j, r, len);
     struct value run = value_new_map(a), gpus = value_new_array(a);
     for (const char **gpu = j->item.gpus; gpu && *gpu; gpu++)
         value_add(a, &gpus, value_new_str(a, *gpu));
@@ -22,7 +36,9 @@ static int run_send(struct job *j, struct runtime_link *r, struct berth_error *e
     value_put(a, &run, "gpus", gpus);
     value_put_int(a, &run, "queued_ms", j->queued_ms);
     value_put_bin(a, &run, "task", body, len);
-    rc = conn_send(r->link->conn, FRAME_RUN, &run);
+    rc = conn_send(where, FRAME_RUN, &run);
+    if (rc < 0 && j->link) /* it went; a worker has to look whether it took this along */
+        return 0;
     return rc < 0 ? berth_fail_errno(err, -rc, "cannot tell the worker") : 0;
 }
 
@@ -37,9 +53,7 @@ static void dispatch_one(struct host *h, struct job *j)
         return;
     }
     r->started++;
-    struct store_row row;
-    job_row(j, &row);
-    store_update(h->store, &row, false, NULL, NULL);
+    job_save_soon(j);
 }
 
 /* Deferred to the end of the loop's turn, so that what arrived together is weighed together. */

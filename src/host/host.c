@@ -57,6 +57,7 @@ static void host_tick(void *arg)
     struct host *h = arg;
     ctl_tick(h);
     host_disk_tick(h);
+    idle_tick(h);
     loop_timer_set(h->tick, TICK_MS);
 }
 
@@ -98,11 +99,12 @@ static int host_timers(struct host *h, struct berth_error *err)
     h->dispatch = loop_defer_add(h->loop, dispatch_run, h);
     h->dispatch_later = loop_timer_add(h->loop, 0, host_dispatch_later, h);
     h->limbo_timer = loop_timer_add(h->loop, 0, adopt_limbo, h);
+    h->save_timer = loop_timer_add(h->loop, 0, jobs_save, h);
     h->purge_timer = loop_timer_add(h->loop, 0, host_purge, h);
     h->tick = loop_timer_add(h->loop, TICK_MS, host_tick, h);
     h->monitor_io = loop_io_add(h->loop, h->start.monitor_fd, EPOLLIN, host_monitor, h);
-    if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->purge_timer ||
-        !h->tick || !h->monitor_io || !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
+    if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->save_timer ||
+        !h->purge_timer || !h->tick || !h->monitor_io || !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
         !loop_signal_add(h->loop, SIGINT, host_signal, h) || logs_init(h) < 0 ||
         loop_on_wake(h->loop, services_woken, h) < 0)
         return berth_fail(err, ENOMEM, "cannot set up the event loop");

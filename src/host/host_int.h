@@ -62,7 +62,10 @@ struct job {
     enum job_state state;
     int attempt, failures, losses, retries;
     bool durable; /* must survive: its sender has been told, or will be */
-    bool stored;  /* its row is in the store */
+    bool inserted; /* its row was handed to the store */
+    bool stored;   /* and is there */
+    bool unsaved;  /* in host->unsaved: the row does not say how things are */
+    struct job *unsaved_prev, *unsaved_next;
     bool cancel;  /* asked for */
     bool result_stored, published;
     int publish_pending; /* replies that said BERTH_LATER */
@@ -90,12 +93,22 @@ struct link {
     struct runtime_link *runtime; /* a worker's */
     struct job *job;              /* a supervisor's */
     struct link *prev, *next;
+    /* A supervisor's: what it could be used for again. */
+    struct runtime_link *of; /* NULL: not a supervisor, or of an unknown runtime */
+    int slot;
+    unsigned probes; /* of its runtime, when it was forked */
+    bool again;      /* it offers to take another attempt */
+    bool idle;       /* in of->idle */
+    int64_t idle_since_ms; /* monotonic */
+    struct link *idle_prev, *idle_next;
 };
 
 struct runtime_link {
     struct host *host;
     const struct config_plugin *block;
     struct link *link; /* its worker, NULL: none connected */
+    struct link *idle; /* supervisors without an attempt, the last used first */
+    unsigned probes;   /* answers so far */
     bool probed, healthy;
     char version[64], detail[252], plugin_version[64];
     struct arena *probe_arena;
@@ -148,6 +161,8 @@ struct host {
     struct arena *arena; /* lives as long as the host */
     struct interned *strings;
     struct job *jobs, *limbo;
+    struct job *unsaved;           /* rows to be written soon */
+    struct loop_timer *save_timer; /* set while there are any */
     size_t body_bytes; /* of all jobs' bodies in memory */
     int64_t next_seq;
     struct runtime_link *runtimes;
@@ -178,6 +193,7 @@ struct job *job_find(struct host *h, const char *id);
 struct job *job_new(struct host *h, const struct task *t, const struct plan *p,
                     void *take_body,
                     size_t body_len); /* state NEW, in host->jobs; NULL if out of memory */
+void jobs_save(void *host);                       /* writes the rows that were put off */
 void job_admit(struct job *j, bool on_the_line); /* stores it and sets it going */
 struct job *job_restore(struct host *h, const struct store_row *row, const struct task *t,
                         const struct plan *p);
@@ -221,9 +237,19 @@ int links_open(struct host *h, struct berth_error *err);
 struct runtime_link *host_runtime(struct host *h, const char *name);
 /* How each limit is held for tasks of this executer ("": any), as the worker says; NULL: it has not yet. */
 const struct value *runtime_enforce(const struct runtime_link *r, const char *executer);
-void link_confirm(struct link *l, const char *id, int attempt);
+void link_confirm(struct link *l, const char *id, int attempt, bool stay);
+void link_free(struct link *l);
 void link_cancel(struct link *l, const struct job *j, int verdict);
 void runtime_sweep(struct runtime_link *r, struct job *j);
+
+/* idle.c: supervisors that wait for another attempt */
+bool idle_wanted(const struct link *l); /* once its attempt is confirmed */
+void idle_add(struct link *l);
+void idle_remove(struct link *l);
+/* One for this job, which is given its slot; NULL: there is none. It is idle no more. */
+struct link *idle_take(struct runtime_link *r, struct job *j);
+void idle_dismiss(struct runtime_link *r); /* all */
+void idle_tick(struct host *h);            /* those that nobody needed for a while */
 
 /* disk.c: what the store said of its disk (0 or -errno), and a look at it every second */
 void host_disk(struct host *h, int rc, const struct berth_error *err);
@@ -255,6 +281,12 @@ void transports_close(struct host *h);
 void services_woken(void *host); /* another thread called wake */
 void transport_pump_later(struct transport_link *t);
 extern const struct berth_host transport_services;
+
+/* listing.c */
+struct value task_value(struct arena *a, const struct host *h, const struct store_row *row);
+/* Puts "tasks" and, if there are more, "next" into *ret, a map. */
+int list_tasks(struct host *h, const struct berth_query *q, struct arena *a,
+               struct value *ret, struct berth_error *err);
 
 /* query.c, metrics.c */
 int host_query(struct host *h, const struct berth_query *q, struct buf *out,

@@ -8,7 +8,7 @@
 
 #define BODY_BUDGET \
     (32u << 20) /* bytes of queued tasks kept in memory; more stay in the store */
-#define STORE_AGAIN_MS 1000
+#define SAVE_SOON_MS 50
 
 /* Results are our own writing: only their size is bounded. */
 const struct value_limits result_limits = {WIRE_MAX_BODY, 32, 1u << 24};
@@ -61,12 +61,36 @@ void job_row(const struct job *j, struct store_row *row)
                               .result_len = j->result.len};
 }
 
+static void job_saved(struct job *j)
+{
+    if (!j->unsaved)
+        return;
+    j->unsaved = false;
+    DL_DELETE2(j->host->unsaved, j, unsaved_prev, unsaved_next);
+}
+
 void job_save(struct job *j, bool sync, store_done_fn *done)
 {
     struct store_row row;
     job_row(j, &row);
-    store_update(j->host->store, &row, sync, done, done ? j : NULL);
+    job_saved(j);
+    if (j->inserted)
+        store_update(j->host->store, &row, sync, done, done ? j : NULL);
+    else
+        store_insert(j->host->store, &row, sync, done, done ? j : NULL);
+    j->inserted = true;
 }
+
+void job_save_soon(struct job *j)
+{
+    if (j->unsaved)
+        return;
+    if (!j->host->unsaved)
+        loop_timer_set(j->host->save_timer, SAVE_SOON_MS);
+    j->unsaved = true;
+    DL_APPEND2(j->host->unsaved, j, unsaved_prev, unsaved_next);
+}
+
 
 /* ---- birth ---- */
 
@@ -89,6 +113,7 @@ void job_free(struct job *j)
 {
     struct host *h = j->host;
     job_out_of_limbo(j);
+    job_saved(j);
     if (j->item.state)
         sched_remove(h->sched, &j->item);
     while (j->waiters)
@@ -196,7 +221,7 @@ static void admit_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
     host_disk(j->host, rc, err);
-    j->stored = rc == 0;
+    j->stored = j->inserted = rc == 0;
     if (j->state != JOB_NEW) { /* on the line: it went ahead */
         if (j->stored && j->durable)
             job_tell(j, BERTH_REPLY_ACCEPTED);
@@ -210,17 +235,25 @@ static void admit_stored(void *arg, int rc, const struct berth_error *err)
     job_queue(j);
 }
 
+void jobs_save(void *arg)
+{
+    struct host *h = arg;
+    while (h->unsaved)
+        job_save(h->unsaved, false, h->unsaved->inserted ? NULL : admit_stored);
+}
+
 void job_admit(struct job *j, bool on_the_line)
 {
-    struct store_row row;
     j->item.seq = j->host->next_seq++;
     j->durable = !on_the_line;
     j->host->stats.accepted++;
-    job_row(j, &row);
     ctl_event(j->host, j, "queued", NULL);
-    store_insert(j->host->store, &row, j->durable, admit_stored, j);
-    if (on_the_line)
-        job_queue(j);
+    if (j->durable) {
+        job_save(j, true, admit_stored);
+        return;
+    }
+    job_save_soon(j);
+    job_queue(j);
 }
 
 /* The task goes on all the same: its callers only cannot be promised that it survives. */
@@ -267,7 +300,7 @@ struct job *job_restore(struct host *h, const struct store_row *row, const struc
     if (!j)
         return NULL;
     j->item.seq = row->seq;
-    j->durable = j->stored = true;
+    j->durable = j->stored = j->inserted = true;
     j->attempt = row->attempt;
     j->failures = row->failures;
     j->losses = row->losses;

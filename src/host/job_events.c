@@ -22,7 +22,7 @@ void job_started(struct job *j, const struct value *body)
         return;
     j->state = JOB_RUNNING;
     j->started_ms = value_int(body, "started_ms", unix_ms());
-    job_save(j, false, NULL);
+    job_save_soon(j);
     job_tell(j, BERTH_REPLY_STATE);
     ctl_event(j->host, j, "started", NULL);
     logs_job_changed(j->host, j->id);

@@ -65,11 +65,14 @@ void job_confirm(struct job *j)
 {
     if (j->spilled)
         adopt_spilled_done(j);
-    if (j->link) {
-        link_confirm(j->link, j->id, j->attempt);
-        j->link->job = NULL;
-        j->link = NULL;
-    }
+    struct link *l = take_ptr(j->link);
+    if (!l)
+        return;
+    bool stay = idle_wanted(l);
+    link_confirm(l, j->id, j->attempt, stay);
+    l->job = NULL;
+    if (stay)
+        idle_add(l);
 }
 
 void job_close_if_done(struct job *j)

@@ -26,7 +26,7 @@ const struct value *runtime_enforce(const struct runtime_link *r, const char *ex
     return own ? own : &r->enforce;
 }
 
-static void link_attempt(struct link *l, int type, const char *id, int attempt)
+void link_confirm(struct link *l, const char *id, int attempt, bool stay)
 {
     cleanup_arena struct arena *a = arena_new();
     if (!a)
@@ -34,25 +34,26 @@ static void link_attempt(struct link *l, int type, const char *id, int attempt)
     struct value body = value_new_map(a);
     value_put_str(a, &body, "id", id);
     value_put_int(a, &body, "attempt", attempt);
-    conn_send(l->conn, type, &body);
+    value_put_bool(a, &body, "stay", stay);
+    conn_send(l->conn, FRAME_TASK_CONFIRM, &body);
 }
 
-void link_confirm(struct link *l, const char *id, int attempt)
-{
-    link_attempt(l, FRAME_TASK_CONFIRM, id, attempt);
-}
-
-void link_cancel(struct link *l, const struct job *j, int verdict)
+static void cancel_attempt(struct link *l, const char *id, int attempt, int verdict)
 {
     cleanup_arena struct arena *a = arena_new();
     if (!a)
         return;
     struct value body = value_new_map(a);
-    value_put_str(a, &body, "id", j->id);
-    value_put_int(a, &body, "attempt", j->attempt);
+    value_put_str(a, &body, "id", id);
+    value_put_int(a, &body, "attempt", attempt);
     value_put_str(a, &body, "verdict", berth_verdict_name(verdict));
     value_put_int(a, &body, "grace_ms", -1);
     conn_send(l->conn, FRAME_TASK_CANCEL, &body);
+}
+
+void link_cancel(struct link *l, const struct job *j, int verdict)
+{
+    cancel_attempt(l, j->id, j->attempt, verdict);
 }
 
 void runtime_sweep(struct runtime_link *r, struct job *j)
@@ -67,10 +68,13 @@ void runtime_sweep(struct runtime_link *r, struct job *j)
     j->sweep_sent = conn_send(r->link->conn, FRAME_SWEEP, &body) == 0;
 }
 
-static void link_free(struct link *l)
+void link_free(struct link *l)
 {
     struct host *h = l->host;
+    if (l->idle)
+        idle_remove(l);
     if (l->runtime && l->runtime->link == l) {
+        idle_dismiss(l->runtime);
         l->runtime->link = NULL;
         l->runtime->healthy = false;
         sched_set_runtime(h->sched, l->runtime->block->name, false);
@@ -176,6 +180,8 @@ static void worker_probe(struct link *l, const struct value *body)
                  ok ? "ready" : "not usable", r->detail[0] ? ": " : "", r->detail);
     r->probed = true;
     r->healthy = ok;
+    r->probes++; /* what idle supervisors know of the runtime is out of date */
+    idle_dismiss(r);
     sched_set_runtime(l->host->sched, r->block->name, ok);
     host_ask_dispatch(l->host);
 }
@@ -197,10 +203,6 @@ static void worker_frame(struct link *l, int type, const struct value *body)
         else if (j)
             j->sweep_sent = false;
         return;
-    case FRAME_WORKER_REFUSED:
-        if (j)
-            job_refused(j, body);
-        return;
     default:
         log_warn("frame %d from worker '%s' is not known", type, l->runtime->block->name);
     }
@@ -217,6 +219,9 @@ static bool job_lacks_gpus(const struct job *j, const struct value *gpus)
 
 static void task_hello(struct link *l, const struct value *body)
 {
+    l->of = host_runtime(l->host, value_str(body, "runtime", ""));
+    l->slot = (int)value_int(body, "slot", -1);
+    l->probes = l->of ? l->of->probes : 0;
     const char *id = value_str(body, "id", "");
     int attempt = (int)value_int(body, "attempt", 0);
     const struct value *gpus = value_get(body, "gpus");
@@ -226,8 +231,8 @@ static void task_hello(struct link *l, const struct value *body)
     if (!j || (j->attempt > attempt) ||
         (j->attempt == attempt && (j->state == JOB_QUEUED || j->state == JOB_RETRYING))) {
         if (strcmp(value_str(body, "state", ""), "done") != 0 && j)
-            link_attempt(l, FRAME_TASK_CANCEL, id, attempt);
-        link_confirm(l, id, attempt);
+            cancel_attempt(l, id, attempt, BERTH_VERDICT_CANCELLED);
+        link_confirm(l, id, attempt, false);
         return;
     }
     if ((j->state == JOB_QUEUED && attempt > j->attempt) || job_lacks_gpus(j, gpus))
@@ -244,10 +249,22 @@ static void task_done(struct link *l, const struct value *body)
     if (!j || j->attempt != attempt || !result) {
         l->host->stats.late++;
         log_line(BERTH_LOG_WARN, id, "a late result of attempt %d was set aside", attempt);
-        link_confirm(l, id, attempt);
+        link_confirm(l, id, attempt, false);
         return;
     }
+    l->again = value_bool(body, "again", false);
     job_ended(j, result);
+}
+
+/* It was idle, and is again. */
+static void task_refused(struct link *l, struct job *j, const struct value *body)
+{
+    if (j->link != l)
+        return;
+    j->link = NULL;
+    l->job = NULL;
+    idle_add(l);
+    job_refused(j, body);
 }
 
 static void link_frame(void *arg, int type, const struct value *body, struct arena *a)
@@ -269,6 +286,13 @@ static void link_frame(void *arg, int type, const struct value *body, struct are
         return;
     case FRAME_TASK_DONE:
         task_done(l, body);
+        return;
+    case FRAME_WORKER_REFUSED:
+        j = link_find_job(l, body);
+        if (j && !l->runtime)
+            task_refused(l, j, body);
+        else if (j)
+            job_refused(j, body);
         return;
     default:
         if (l->runtime)

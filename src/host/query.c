@@ -15,104 +15,9 @@ struct question {
 
 /* ---- tasks ---- */
 
-static void put_time(struct arena *a, struct value *v, const char *key, int64_t ms)
-{
-    if (ms)
-        value_put_int(a, v, key, ms);
-}
-
-static const char *row_state(const struct host *h, const struct store_row *row)
-{
-    static const char *const names[] = {"queued", "starting", "running", "done"};
-    const struct job *j = job_find((struct host *)h, row->id);
-    return j ? job_state_name(j) : names[row->state];
-}
-
-static struct value row_value(struct arena *a, const struct host *h,
-                              const struct store_row *row)
-{
-    struct value v = value_new_map(a);
-    value_put_str(a, &v, "id", row->id);
-    value_put_str(a, &v, "state", row_state(h, row));
-    value_put_int(a, &v, "attempt", row->attempt);
-    value_put_str(a, &v, "executer", row->executer);
-    value_put_str(a, &v, "runtime", row->runtime);
-    value_put_str(a, &v, "tenant", row->tenant);
-    value_put_int(a, &v, "priority", row->priority);
-    put_time(a, &v, "queued_ms", row->queued_ms);
-    put_time(a, &v, "started_ms", row->started_ms);
-    put_time(a, &v, "finished_ms", row->finished_ms);
-    if (!strcmp(value_str(&v, "state", ""), "done"))
-        value_put_str(a, &v, "verdict", berth_verdict_name(row->verdict));
-    if (row->cancel)
-        value_put_bool(a, &v, "cancel", true);
-    return v;
-}
-
-struct listing {
-    struct question *ask;
-    struct value tasks;
-    int left; /* rows to look at */
-    int64_t last_seq;
-    bool more;
-};
-
-static int list_row(void *arg, const struct store_row *row)
-{
-    struct listing *l = arg;
-    struct arena *a = l->ask->arena;
-    if (l->left-- == 0) {
-        l->more = true;
-        return 1;
-    }
-    l->last_seq = row->seq;
-    struct store_row copy = *row; /* keys and strings must outlive the row */
-    copy.id = arena_str(a, row->id);
-    struct job *j = job_find(l->ask->host, row->id);
-    if (j)
-        job_row(j, &copy);
-    struct value v = row_value(a, l->ask->host, &copy);
-    const char *asked = l->ask->q->state; /* the row may be older than what is in memory */
-    if (!asked || !*asked || !strcmp(asked, value_str(&v, "state", "")))
-        value_add(a, &l->tasks, v);
-    return 0;
-}
-
-static int state_parse(const char *name, struct berth_error *err)
-{
-    static const char *const names[] = {"queued", "starting", "running", "done", NULL};
-    if (!name || !*name)
-        return -1;
-    for (int i = 0; names[i]; i++)
-        if (!strcmp(name, names[i]))
-            return i;
-    const char *near = nearest_name(name, names);
-    return berth_fail(err, EINVAL,
-                      "state '%s' is not one of queued, starting, running, done%s%s", name,
-                      near ? "; did you mean " : "", near ? near : "");
-}
-
 static int ask_tasks(struct question *ask)
 {
-    const struct berth_query *q = ask->q;
-    struct store_filter f = {.tenant = q->tenant, .executer = q->executer};
-    struct listing l = {.ask = ask, .tasks = value_new_array(ask->arena)};
-    l.left = q->limit ? (int)(q->limit < 1000 ? q->limit : 1000) : 100;
-    f.state = state_parse(q->state, ask->err);
-    if (f.state < -1)
-        return f.state;
-    if (q->cursor && *q->cursor && parse_int(q->cursor, &f.before_seq) < 0)
-        return berth_fail(ask->err, EINVAL, "cursor '%s' is not one that this host gave",
-                          q->cursor);
-    f.limit = l.left + 1;
-    int rc = store_list(ask->host->store, &f, list_row, &l, ask->err);
-    if (rc < 0)
-        return rc;
-    value_put(ask->arena, &ask->answer, "tasks", l.tasks);
-    if (l.more)
-        value_put_str(ask->arena, &ask->answer, "next",
-                      arena_fmt(ask->arena, "%lld", (long long)l.last_seq));
-    return 0;
+    return list_tasks(ask->host, ask->q, ask->arena, &ask->answer, ask->err);
 }
 
 static int no_task(struct question *ask)
@@ -146,7 +51,7 @@ static int ask_task(struct question *ask)
     int rc = find_task(ask, &j, &row);
     if (rc < 0)
         return rc;
-    ask->answer = row_value(a, ask->host, &row);
+    ask->answer = task_value(a, ask->host, &row);
     if ((!j || job_is_done(j)) && row.result &&
         value_from_msgpack(a, row.result, row.result_len, &result_limits, &result, NULL) ==
             0)

@@ -232,6 +232,18 @@ int pool_adopt(struct pool *p, struct sched_item *it, int slot, const char *cons
     return 0;
 }
 
+int pool_move(struct pool *p, struct sched_item *it, int slot)
+{
+    if (slot < 0 || (size_t)slot >= p->slot_words * 64)
+        return -EINVAL;
+    if (slot != it->slot && p->slots[slot / 64] & UINT64_C(1) << slot % 64)
+        return -EEXIST;
+    p->slots[it->slot / 64] &= ~(UINT64_C(1) << it->slot % 64);
+    p->slots[slot / 64] |= UINT64_C(1) << slot % 64;
+    it->slot = slot;
+    return 0;
+}
+
 void pool_release(struct pool *p, struct sched_item *it)
 {
     for (size_t i = 0; it->gpus[i]; i++) {

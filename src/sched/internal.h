@@ -57,6 +57,7 @@ void pool_free_gpus(struct sched_item *it);
 void pool_book(struct pool *p, struct sched_item *it);
 /* Takes these GPUs and this slot (-1: the lowest). -ENOMEM; -EEXIST: the slot is taken. */
 int pool_adopt(struct pool *p, struct sched_item *it, int slot, const char *const *gpus);
+int pool_move(struct pool *p, struct sched_item *it, int slot); /* see sched_move */
 void pool_release(struct pool *p, struct sched_item *it); /* keeps the memory of it->gpus */
 
 /* ---- share.c: tenants, executers, runtimes ------------------------------------------- */

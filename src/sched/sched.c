@@ -240,6 +240,11 @@ int sched_adopt(struct sched *s, struct sched_item *it, int slot, const char *co
     return 0;
 }
 
+int sched_move(struct sched *s, struct sched_item *it, int slot)
+{
+    return it->state == ITEM_BOOKED ? pool_move(&s->pool, it, slot) : -EINVAL;
+}
+
 /* ---- deciding ------------------------------------------------------------------------ */
 
 static void wake_delayed(struct sched *s)

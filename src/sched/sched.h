@@ -58,6 +58,9 @@ struct sched_item *sched_next(struct sched *s, int64_t now_ms);
  * known. slot -1: a new one. -EEXIST: another item has the slot; -ENOMEM; -EINVAL. For an
  * item that is out. */
 int sched_adopt(struct sched *s, struct sched_item *it, int slot, const char *const *gpus);
+/* Gives a booked item another slot. -EEXIST: that is taken; -EINVAL: there was never one of
+ * that number, or the item is not booked. */
+int sched_move(struct sched *s, struct sched_item *it, int slot);
 /* Milliseconds until a delayed item becomes ready; -1: none. */
 int64_t sched_next_ms(struct sched *s, int64_t now_ms);
 /* A runtime takes work or does not (unhealthy, no worker). Unknown to begin with: no. */

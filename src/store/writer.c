@@ -7,6 +7,9 @@
  * in slices, one transaction each, so that the longer a commit takes the more the next one
  * holds. Finished calls go to w->finished, and an eventfd tells the loop.
  *
+ * What need not be synced is not urgent either: it waits a moment for company, because a
+ * transaction costs far more than a row.
+ *
  * A slice that cannot be written is tried again call by call, so that only those fail that
  * do not fit on the disk. A call that nobody waits for (done == NULL) is then parked and
  * retried each second; until it is written, later calls for its row are held back, else it
@@ -26,7 +29,7 @@
 #include "base/str.h"
 #include "store/rows.h"
 
-enum { SLICE = 1024, RETRY_MS = 1000, STACK_BYTES = 512 * 1024 };
+enum { SLICE = 1024, RETRY_MS = 1000, LINGER_MS = 2, STACK_BYTES = 512 * 1024 };
 
 struct writer {
     struct db *db;
@@ -38,6 +41,7 @@ struct writer {
     pthread_mutex_t mutex; /* for the next group */
     pthread_cond_t cond;
     struct call_list queue, finished;
+    bool urgent; /* something in the queue is */
     bool closing, purge_wanted;
     int64_t purge_before_ms, purge_keep;
 
@@ -232,19 +236,24 @@ static void purge_start(struct writer *w, int64_t before_ms, int64_t keep)
     w->purging_excess = keep < 0 ? 0 : rows_count_done(w->db) - keep;
 }
 
+static bool wait_until(struct writer *w, int64_t at_ms)
+{
+    struct timespec until = {.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000};
+    return pthread_cond_timedwait(&w->cond, &w->mutex, &until) != ETIMEDOUT;
+}
+
 /* With the mutex. */
 static void writer_wait(struct writer *w)
 {
     while (!w->queue.head && !w->closing && !w->purge_wanted && !w->purging) {
-        if (!w->parked.head) {
+        if (!w->parked.head)
             pthread_cond_wait(&w->cond, &w->mutex);
-            continue;
-        }
-        struct timespec until = {.tv_sec = w->retry_at_ms / 1000,
-                                 .tv_nsec = w->retry_at_ms % 1000 * 1000000};
-        if (pthread_cond_timedwait(&w->cond, &w->mutex, &until) == ETIMEDOUT)
+        else if (!wait_until(w, w->retry_at_ms))
             return;
     }
+    int64_t linger_ms = now_ms() + LINGER_MS;
+    while (w->queue.head && !w->urgent && !w->closing && wait_until(w, linger_ms))
+        ;
 }
 
 static void *writer_main(void *arg)
@@ -255,6 +264,7 @@ static void *writer_main(void *arg)
         pthread_mutex_lock(&w->mutex);
         writer_wait(w);
         struct call_list calls = list_take(&w->queue);
+        w->urgent = false;
         bool purge = w->purge_wanted;
         int64_t before_ms = w->purge_before_ms, keep = w->purge_keep;
         w->purge_wanted = false;
@@ -278,8 +288,11 @@ void writer_add(struct writer *w, struct call *take_c)
 {
     w->backlog++;
     pthread_mutex_lock(&w->mutex);
+    bool wake = !w->queue.head || take_c->sync;
+    w->urgent |= take_c->sync;
     call_list_append(&w->queue, take_c);
-    pthread_cond_signal(&w->cond);
+    if (wake)
+        pthread_cond_signal(&w->cond);
     pthread_mutex_unlock(&w->mutex);
 }
 

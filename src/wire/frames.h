@@ -14,11 +14,12 @@ enum frame {
     FRAME_WORKER_GONE = 3,   /* {id, attempt, status}: a supervisor of mine ended without confirmation;
                                 its payload is dead and its cgroup empty */
     FRAME_WORKER_SWEPT = 4,  /* {id, attempt, ok, error?}: answer to SWEEP */
-    FRAME_WORKER_REFUSED = 5, /* {id, attempt, verdict, blame, code, message}: RUN failed before a supervisor
-                                 was there; nothing is left */
+    FRAME_WORKER_REFUSED = 5, /* {id, attempt, verdict, blame, code, message}: RUN failed before it was begun;
+                                 nothing is left. Also from an idle supervisor */
 
     /* host -> worker */
-    FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, task: bin (task_encode)} */
+    FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, task: bin (task_encode)}. Also to an idle
+                                supervisor of that slot, which says no hello again */
     FRAME_SWEEP = 17,        /* {id, attempt, slot}: its supervisor is dead: kill and remove what is left of it */
     FRAME_SWEEP_OTHERS = 18, /* {keep: [{id, attempt}]}: remove every dead attempt directory not in the list */
 
@@ -26,12 +27,13 @@ enum frame {
     FRAME_TASK_HELLO = 32,   /* {v, id, attempt, pid, runtime, slot, gpus, state: starting|running|done,
                                 queued_ms, started_ms, task: bin} first frame after each connect */
     FRAME_TASK_STARTED = 33, /* {id, attempt, started_ms, payload_pid} */
-    FRAME_TASK_DONE = 34,    /* {id, attempt, result: map}: see DESIGN, Formats; repeated after each reconnect
-                                until confirmed */
+    FRAME_TASK_DONE = 34,    /* {id, attempt, result: map, again: bool}: see DESIGN, Formats; repeated after each
+                                reconnect until confirmed. again: it could take another RUN */
 
     /* host -> supervisor */
     FRAME_TASK_CANCEL = 48,  /* {id, attempt, verdict: cancelled|timeout|preempted, grace_ms (-1: the plan's)} */
-    FRAME_TASK_CONFIRM = 49, /* {id, attempt}: the result is durable; clean up and exit */
+    FRAME_TASK_CONFIRM = 49, /* {id, attempt, stay: bool}: the result is durable; clean up, and exit or stay for
+                                another RUN, until this connection ends */
 
     /* berth(1) -> host. Each request may be answered by several frames; one request at a time. */
     FRAME_CTL_SUBMIT = 64,   /* {task: map, wait: bool} -> REPLY {id, state} when durable;

@@ -42,6 +42,19 @@ void attempt_ids(const struct runtime *rt, int slot, uid_t *ret_uid, gid_t *ret_
     *ret_gid = *ret_uid;
 }
 
+struct value refusal_value(struct arena *a, const char *id, int number,
+                           const struct refusal *why, const char *text)
+{
+    struct value body = value_new_map(a);
+    value_put_str(a, &body, "id", id);
+    value_put_int(a, &body, "attempt", number);
+    value_put_str(a, &body, "verdict", berth_verdict_name(why->verdict));
+    value_put_str(a, &body, "blame", berth_blame_name(why->blame));
+    value_put_str(a, &body, "code", why->code);
+    value_put_str(a, &body, "message", text);
+    return body;
+}
+
 static int refuse(struct refusal *why, int verdict, int blame, const char *code)
 {
     *why = (struct refusal){verdict, blame, code};
@@ -153,6 +166,11 @@ int attempt_new(struct runtime *rt, const struct value *run, struct attempt **re
     attempt_ids(rt, at->slot, &at->uid, &at->gid);
     *ret = at;
     return 0;
+}
+
+void attempt_use_net(struct attempt *at, int fd)
+{
+    at->net_fd = at->plan.network == BERTH_NETWORK_NONE ? fd : 0;
 }
 
 void attempt_free(struct attempt *at)

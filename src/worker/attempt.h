@@ -22,7 +22,8 @@ struct attempt {
     struct task task;
     struct plan plan;
     const char *dir, *work; /* absolute */
-    char instance[64];      /* also the name of its cgroup */
+    char instance[64];
+    const char *group;      /* name of its cgroup: its supervisor's */
     uid_t uid;              /* of the payload; (uid_t)-1: the worker's */
     gid_t gid;
     int lock_fd; /* -1: not made */
@@ -34,10 +35,14 @@ struct refusal {
     int verdict, blame;
     const char *code; /* a word, as in a result's error */
 };
+/* Body of FRAME_WORKER_REFUSED. */
+struct value refusal_value(struct arena *a, const char *id, int number,
+                           const struct refusal *why, const char *text);
 
 /* Reads a RUN frame and makes the plan from the worker's own config. */
 int attempt_new(struct runtime *rt, const struct value *run, struct attempt **ret,
                 struct refusal *ret_why, struct berth_error *err);
+void attempt_use_net(struct attempt *at, int fd); /* if its plan is to have no network; 0: none is kept */
 void attempt_free(
     struct attempt *at); /* closes the lock; leaves the directory; NULL is ignored */
 /* Returns the memory of the bytes of the task, input included, to the system. They read
@@ -71,8 +76,8 @@ int attempt_record_read(const char *dir, struct arena *a, struct value *ret);
 int attempt_dir_remove(const char *dir, uid_t uid, gid_t gid);
 
 /* The same for the attempt's own supervisor, at its end: may leave the directory to the
- * next attempt in its slot. */
-int attempt_dir_retire(struct attempt *at, const struct runtime *rt);
+ * next attempt in its slot; the work directory too with keep_work, if nothing is left in it or on it. */
+int attempt_dir_retire(struct attempt *at, const struct runtime *rt, bool keep_work);
 
 /* witness.c: which process stands for the payload, for a time when nobody else knows. */
 #define ATTEMPT_WITNESS "payload"

@@ -14,10 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "base/fail.h"
 #include "base/str.h"
@@ -25,6 +28,7 @@
 #include "worker/tree.h"
 
 #define RECORD_MAX (128u << 20)
+#define WORK_SIZE 65536 /* a directory that had many entries stays slow */
 #define SPARE_RECORD 65536 /* a larger task file is not worth keeping */
 
 void files_as(uid_t uid, gid_t gid)
@@ -75,6 +79,7 @@ static int record_encode(const struct attempt *at, const struct runtime *rt,
     value_put_int(a, &map, "attempt", at->number);
     value_put_str(a, &map, "runtime", rt->block->name);
     value_put_int(a, &map, "slot", at->slot);
+    value_put_str(a, &map, "group", at->group);
     value_put_int(a, &map, "queued_ms", at->queued_ms);
     value_put(a, &map, "gpus", gpus);
     value_put_bin(a, &map, "task", at->task_bytes, at->task_len);
@@ -97,6 +102,9 @@ static int record_write(int dir_fd, const struct buf *record)
 {
     cleanup_close int fd = openat(dir_fd, "task", O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
     int rc = fd < 0 ? -errno : write_whole(fd, record);
+    struct stat st;
+    if (rc == 0 && fstat(fd, &st) == 0 && st.st_size == (off_t)record->len)
+        return 0; /* to cut nothing off costs as much as to cut off something */
     return rc == 0 && ftruncate(fd, (off_t)record->len) < 0 ? -errno : rc;
 }
 
@@ -182,7 +190,50 @@ static int record_erase(int dir_fd)
 static const char *const outputs[] = {"stdout", "stdout.pos", "stderr", "stderr.pos",
                                       ATTEMPT_WITNESS};
 
-int attempt_dir_retire(struct attempt *at, const struct runtime *rt)
+static bool has_entries(int fd)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    int entries = 0;
+    if (!dir) {
+        if (copy >= 0)
+            close(copy);
+        return true;
+    }
+    while (entries < 3 && readdir(dir))
+        entries++;
+    closedir(dir);
+    return entries > 2;
+}
+
+/* The label that SELinux gives to all is not the payload's doing. */
+static bool has_attributes(int fd, int parent_fd)
+{
+    static const char label[] = "security.selinux";
+    char list[64];
+    int flags = 0, parent_flags = 0;
+    ssize_t n = flistxattr(fd, list, sizeof list);
+    if (n < 0 ? errno != ENOTSUP
+              : n > 0 && !((size_t)n == sizeof label && !memcmp(list, label, sizeof label)))
+        return true;
+    ioctl(fd, FS_IOC_GETFLAGS, &flags); /* stays 0 where there are none */
+    ioctl(parent_fd, FS_IOC_GETFLAGS, &parent_flags);
+    return flags != parent_flags;
+}
+
+/* As mkdir made it: nothing in it, and nothing on it. */
+static bool work_is_pristine(int dir_fd, const struct attempt *at)
+{
+    struct stat st;
+    cleanup_close int fd =
+        openat(dir_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0700 &&
+           st.st_size <= WORK_SIZE &&
+           (at->uid == (uid_t)-1 || (st.st_uid == at->uid && st.st_gid == at->gid)) &&
+           !has_entries(fd) && !has_attributes(fd, dir_fd);
+}
+
+int attempt_dir_retire(struct attempt *at, const struct runtime *rt, bool keep_work)
 {
     char spare[PATH_MAX];
     cleanup_close int fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -190,8 +241,8 @@ int attempt_dir_retire(struct attempt *at, const struct runtime *rt)
         return attempt_dir_remove(at->dir, at->uid, at->gid);
     for (size_t i = 0; i < countof(outputs); i++)
         unlinkat(fd, outputs[i], 0);
-    /* made anew for each: a payload may have left more on its directory than files */
-    if (unlinkat(fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT)
+    if (!(keep_work && work_is_pristine(fd, at)) &&
+        unlinkat(fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT)
         return attempt_dir_remove(at->dir, at->uid, at->gid);
     if (record_erase(fd) < 0 ||
         renameat2(AT_FDCWD, at->dir, AT_FDCWD, spare, RENAME_NOREPLACE) < 0)
@@ -232,8 +283,24 @@ static int work_make_as_owner(struct attempt *at)
     return rc;
 }
 
+/* One that the attempt before left: the same owner, else it goes. */
+static bool work_is_there(const struct attempt *at)
+{
+    struct stat st;
+    uid_t uid = at->uid == (uid_t)-1 ? geteuid() : at->uid;
+    gid_t gid = at->uid == (uid_t)-1 ? getegid() : at->gid;
+    if (lstat(at->work, &st) < 0)
+        return false;
+    if (st.st_uid == uid && st.st_gid == gid)
+        return true;
+    rmdir(at->work);
+    return false;
+}
+
 int attempt_work_make(struct attempt *at, struct berth_error *err)
 {
+    if (work_is_there(at))
+        return 0;
     int rc = mkdir(at->work, 0700) < 0 ? -errno : 0;
     if (rc == 0 && at->uid != (uid_t)-1 && chown(at->work, at->uid, at->gid) < 0)
         rc = -errno;

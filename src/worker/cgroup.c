@@ -27,6 +27,14 @@ static bool is_needed(const struct cgroup_hier *h, const struct cgroup_limits *l
            (h->use & CG_PIDS && lim->pids);
 }
 
+const char *cgroup_base_path(const struct cgroup_base *b)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->hier[i].use & CG_MEMORY)
+            return b->hier[i].path;
+    return b->count ? b->hier[0].path : "";
+}
+
 static struct cgroup *group_new(const struct cgroup_base *b, const char *name)
 {
     struct cgroup *g = calloc(1, sizeof *g + strlen(name) + 1);
@@ -36,14 +44,7 @@ static struct cgroup *group_new(const struct cgroup_base *b, const char *name)
     strcpy(g->name, name);
     for (unsigned i = 0; i < CG_HIERARCHIES; i++)
         g->dir[i] = -1;
-    const char *prefix = "";
-    for (unsigned i = b->count; i-- > 0;)
-        if (i == 0 || b->hier[i].use & CG_MEMORY) {
-            prefix = b->hier[i].path;
-            if (b->hier[i].use & CG_MEMORY)
-                break;
-        }
-    if (asprintf(&g->path, "%s/%s", prefix, name) < 0) {
+    if (asprintf(&g->path, "%s/%s", cgroup_base_path(b), name) < 0) {
         g->path = NULL;
         cgroup_close(g);
         return NULL;
@@ -91,6 +92,7 @@ int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_lim
     struct cgroup *g = group_new(b, name);
     if (!g)
         return berth_fail(err, ENOMEM, "cgroup: out of memory");
+    g->limits = *lim;
     int r = 0;
     for (unsigned i = 0; i < b->count && !r; i++)
         if (is_needed(&b->hier[i], lim))
@@ -101,6 +103,62 @@ int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_lim
         return r;
     }
     *ret = g;
+    return 0;
+}
+
+/*
+ * v2: the peak of memory cannot be put back (before Linux 6.12), and of a group that
+ * cgroup.kill was written to, newer kernels kill at birth what clone3 puts into it.
+ */
+static bool is_as_new(const struct cgroup *g, unsigned i, const struct cgroup_limits *lim)
+{
+    const struct cgroup_hier *h = &g->base->hier[i];
+    struct stat st;
+    if (h->v2 || fstat(g->dir[i], &st) < 0 || st.st_nlink != 2) /* groups below */
+        return false;
+    return cgroup1_renew(g->dir[i], h->use, &g->limits, lim);
+}
+
+static void forget_counts(struct cgroup *g, const struct cgroup_hier *h)
+{
+    if (h->v2 || h->use & CG_CPU)
+        g->seen.user_ms = g->seen.sys_ms = 0;
+    if (h->use & CG_MEMORY)
+        g->seen.oom_kills = 0;
+    if (h->use & CG_PIDS)
+        g->seen.pids_refused = 0;
+}
+
+static int group_renew(struct cgroup *g, unsigned i, const struct cgroup_limits *lim,
+                       struct berth_error *err)
+{
+    const struct cgroup_hier *h = &g->base->hier[i];
+    bool needed = is_needed(h, lim);
+    if (g->dir[i] >= 0 && needed && is_as_new(g, i, lim))
+        return 0;
+    if (g->dir[i] >= 0) {
+        int r = cgroup_remove_tree(h->fd, g->name);
+        if (r < 0)
+            return berth_fail_errno(err, -r, "cgroup: cannot remove '%s/%s'", h->path,
+                                    g->name);
+        close(take_fd(g->dir[i]));
+        forget_counts(g, h);
+    }
+    return needed ? group_make(g, i, lim, err) : 0;
+}
+
+int cgroup_renew(struct cgroup **g, const struct cgroup_limits *lim, struct berth_error *err)
+{
+    int r = 0;
+    for (unsigned i = 0; i < (*g)->base->count && !r; i++)
+        r = group_renew(*g, i, lim, err);
+    if (r < 0) {
+        cgroup_remove(*g);
+        cgroup_close(take_ptr(*g));
+        return r;
+    }
+    (*g)->limits = *lim;
+    (*g)->before = (*g)->seen;
     return 0;
 }
 
@@ -207,6 +265,13 @@ const char *cgroup_path(const struct cgroup *g)
     return g ? g->path : "";
 }
 
+/* Of counters that cannot be put back only the difference counts. */
+static void subtract(int64_t *now, int64_t before)
+{
+    if (*now >= before && before > 0)
+        *now -= before;
+}
+
 void cgroup_usage(struct cgroup *g, struct cgroup_usage *ret)
 {
     *ret = (struct cgroup_usage){-1, -1, -1, -1, -1};
@@ -219,6 +284,13 @@ void cgroup_usage(struct cgroup *g, struct cgroup_usage *ret)
         else
             cgroup1_usage(g->dir[i], h->use, ret);
     }
+    if (!g)
+        return;
+    g->seen = *ret;
+    subtract(&ret->user_ms, g->before.user_ms);
+    subtract(&ret->sys_ms, g->before.sys_ms);
+    subtract(&ret->oom_kills, g->before.oom_kills);
+    subtract(&ret->pids_refused, g->before.pids_refused);
 }
 
 int cgroup_remove(struct cgroup *g)

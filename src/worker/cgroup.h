@@ -41,6 +41,12 @@ struct cgroup_limits {
  * group left by a crash is reused. */
 int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_limits *lim,
                 struct cgroup **ret, struct berth_error *err);
+/*
+ * The group of an attempt that has ended, empty, for the next one: to make one anew costs as much as a short task.
+ * Where the old one's figures cannot be told from the new one's, or it still holds memory, it is made anew all the
+ * same. After a failure *g is freed, and NULL.
+ */
+int cgroup_renew(struct cgroup **g, const struct cgroup_limits *lim, struct berth_error *err);
 /* The same group found again (sweep after a crash); -ENOENT if there is nothing of that name. */
 int cgroup_find(struct cgroup_base *b, const char *name, struct cgroup **ret);
 /* Calls found for each name that exists. */
@@ -55,6 +61,8 @@ int cgroup_join_rest(const struct cgroup *g);
 int cgroup_fd(const struct cgroup *g);
 /* Path below the hierarchy's mount, for engines that take a cgroup parent. */
 const char *cgroup_path(const struct cgroup *g);
+/* The same for a group that is not made yet: all but "/NAME". */
+const char *cgroup_base_path(const struct cgroup_base *b);
 
 int cgroup_signal(struct cgroup *g, int signo); /* each process; number signalled or -errno */
 /* SIGKILL for all (cgroup.kill, or freeze + kill + thaw), until it is empty or timeout_ms is over: 0 when empty,

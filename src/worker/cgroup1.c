@@ -13,6 +13,7 @@
 #include "worker/cgroup_int.h"
 
 #define PERIOD_US 100000
+#define KEEP_BYTES (512 * 1024) /* memory that may be left in a group which is used again */
 
 int cgroup1_add(struct cgroup_base *b, const struct cgroup_place *place, unsigned use,
                 const char *key, uid_t uid, gid_t gid, char *why)
@@ -85,6 +86,28 @@ int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim,
             r = limit_failed(err, r, "pids.max", value);
     }
     return r;
+}
+
+/*
+ * What a task read stays charged as cache. A little of it does no harm; the peak starts from
+ * there. A limit on pids is written anew in any case: killing sets it to 0.
+ */
+bool cgroup1_renew(int dir, unsigned use, const struct cgroup_limits *old,
+                   const struct cgroup_limits *lim)
+{
+    if (use & CG_MEMORY && (old->memory_bytes != lim->memory_bytes ||
+                            cgroup_read_number(dir, "memory.usage_in_bytes") > KEEP_BYTES ||
+                            cgroup_write(dir, "memory.max_usage_in_bytes", "0") < 0))
+        return false;
+    if (use & CG_CPU && old->cpus != lim->cpus)
+        return false;
+    if (!(use & CG_PIDS))
+        return true;
+    if (cgroup_read_number(dir, "pids.current") != 0) /* somebody else's zombies count */
+        return false;
+    if (lim->pids)
+        return cgroup1_limit(dir, CG_PIDS, lim, NULL) == 0;
+    return cgroup_write(dir, "pids.max", "max") == 0;
 }
 
 void cgroup1_usage(int dir, unsigned use, struct cgroup_usage *ret)

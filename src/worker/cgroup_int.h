@@ -31,6 +31,9 @@ struct cgroup_base {
 struct cgroup {
     const struct cgroup_base *base;
     int dir[CG_HIERARCHIES]; /* O_PATH, -1: not in this hierarchy */
+    struct cgroup_limits limits;
+    struct cgroup_usage before; /* what the counters said when it was renewed; else 0 */
+    struct cgroup_usage seen;   /* what they said last */
     char *path;
     char name[];
 };
@@ -45,6 +48,9 @@ int64_t cgroup_read_key(int dir, const char *file, const char *key); /* "key N" 
 /* Limits and figures of one group in one hierarchy. */
 int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim,
                   struct berth_error *err);
+/* Puts the figures of an emptied group back. False: it has to be made anew. */
+bool cgroup1_renew(int dir, unsigned use, const struct cgroup_limits *old,
+                   const struct cgroup_limits *lim);
 void cgroup1_usage(int dir, unsigned use, struct cgroup_usage *ret);
 int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim,
                   struct berth_error *err);

@@ -155,6 +155,8 @@ static int kill2(struct cgroup *g, int dir, int64_t until)
 static int kill1(struct cgroup *g, int dir, int64_t until)
 {
     struct timespec pause = {.tv_nsec = 100000};
+    if (cgroup_count(g) == 0) /* who could fork? */
+        return 0;
     cgroup_write(dir, "pids.max", "0");
     for (;;) {
         int r = cgroup_signal(g, SIGKILL), n = cgroup_count(g);

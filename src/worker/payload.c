@@ -26,6 +26,15 @@ struct fault {
 
 /* ---- before the start ---- */
 
+/* Not made yet: what it shall limit is for `command` to say. */
+static const char *cgroup_of(const struct supervisor *s)
+{
+    const struct cgroup_base *g = s->rt->cgroups;
+    if (!strcmp(cgroup_base_kind(g), "none"))
+        return "";
+    return arena_fmt(s->at->arena, "%s/%s", cgroup_base_path(g), s->at->group) ?: "";
+}
+
 static void make_view(struct supervisor *s)
 {
     struct attempt *at = s->at;
@@ -53,7 +62,7 @@ static void make_view(struct supervisor *s)
         .instance = at->instance,
         .uid = (int32_t)at->uid,
         .gid = (int32_t)at->gid,
-        .cgroup = "",
+        .cgroup = cgroup_of(s),
     };
 }
 
@@ -97,12 +106,10 @@ static int open_cgroup(struct supervisor *s, struct berth_error *err)
         lim.cpus = r->cpus;
     if (core_limits(s, BERTH_LIMIT_PIDS, p->pids))
         lim.pids = (uint32_t)r->pids;
-    if (s->cgroup) { /* from before `command`, which was told its path and wants less */
-        cgroup_remove(s->cgroup);
-        cgroup_close(take_ptr(s->cgroup));
-    }
-    int rc = cgroup_open(s->rt->cgroups, s->at->instance, &lim, &s->cgroup, err);
-    s->view.cgroup = rc == 0 ? cgroup_path(s->cgroup) : "";
+    if (!s->spare)
+        return cgroup_open(s->rt->cgroups, s->at->group, &lim, &s->cgroup, err);
+    int rc = cgroup_renew(&s->spare, &lim, err);
+    s->cgroup = take_ptr(s->spare);
     return rc;
 }
 
@@ -345,14 +352,12 @@ int payload_prepare(struct supervisor *s)
     struct berth_error err = {0};
     make_view(s);
     s->held.limits = BERTH_LIMIT_ALL;
-    if (open_cgroup(s, &err) < 0)
-        return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
     int rc = runtime_is_full(s->rt) ? 0 : build_command(s);
     if (rc == 0)
         rc = check_require(s);
     if (rc < 0)
         return rc;
-    if (s->held.limits != BERTH_LIMIT_ALL && open_cgroup(s, &err) < 0)
+    if (open_cgroup(s, &err) < 0)
         return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
     rc = attempt_work_make(s->at, &err);
     if (rc == 0 && wants_disk(s)) {

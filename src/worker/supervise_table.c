@@ -162,8 +162,13 @@ static enum state report(struct supervisor *s)
 
 static enum state finish(struct supervisor *s)
 {
-    supervisor_finish(s);
-    return DONE;
+    return supervisor_finish(s) ? IDLE : DONE;
+}
+
+/* An idle one is of use to its host only. */
+static enum state leave(struct supervisor *s)
+{
+    supervisor_leave(s);
 }
 
 /* At shutdown: a host that is there has a while to confirm, else the result goes to the
@@ -215,6 +220,7 @@ static action *const table[STATE_COUNT][EVENT_COUNT] = {
               [EVENT_STOP] = spill_soon,
               [EVENT_TICK] = wait_on,
               [EVENT_LINK_DOWN] = spill_if_alone},
+    [IDLE] = {[EVENT_LINK_DOWN] = leave},
 };
 
 void supervisor_event(struct supervisor *s, enum event e)

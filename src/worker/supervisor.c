@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * The supervisor of one attempt: its talk with the host, its start and its end. What
+ * The supervisor of an attempt: its talk with the host, its start and its end. What
  * happens in between is in supervise_table.c. It may die at any line: the payload dies with
  * it, and the lock on the attempt's directory, which the kernel lets go, tells the worker
  * and the next host that it is time to sweep.
@@ -20,11 +20,12 @@
 
 #define SIGNAL_MS 5000
 #define CLEANUP_MS 30000
+#define SERVE_MAX 256 /* attempts */
 
 static const char *const state_names[STATE_COUNT] = {
     [STARTING] = "starting", [RUNNING] = "running",  [STOPPING] = "running",
     [KILLING] = "running",   [DRAINING] = "running", [GATHERING] = "running",
-    [DONE] = "done"};
+    [DONE] = "done",         [IDLE] = "idle"};
 
 /* ---- to the host ---- */
 
@@ -80,6 +81,15 @@ void supervisor_send_started(struct supervisor *s)
     host_link_send(s->link, FRAME_TASK_STARTED, &body);
 }
 
+/* What an attempt may leave in its supervisor is little, but not nothing; and a plugin's
+ * leaks are to have an end. */
+static bool may_serve_again(const struct supervisor *s)
+{
+    return !runtime_is_full(s->rt) && !s->rt->plugin->runtime.cleanup && !s->held.disk &&
+           !s->bytes_gone && !s->shutting && !s->end.unkillable &&
+           s->served + 1 < SERVE_MAX && getppid() == s->seat->worker;
+}
+
 void supervisor_send_done(struct supervisor *s)
 {
     cleanup_arena struct arena *a = arena_new();
@@ -87,6 +97,7 @@ void supervisor_send_done(struct supervisor *s)
         return;
     struct value body = about(s, a);
     value_put(a, &body, "result", result_build(s, a));
+    value_put_bool(a, &body, "again", may_serve_again(s));
     int rc = host_link_send(s->link, FRAME_TASK_DONE, &body);
     if (rc < 0 && rc != -ENOTCONN)
         log_line(BERTH_LOG_WARN, s->at->id, "the result was not sent: %s", strerror(-rc));
@@ -122,32 +133,49 @@ static void on_cancel(struct supervisor *s, const struct value *body)
 
 /* Before there is a result it means that none is wanted: the attempt is no longer the
  * task's. */
-static void on_confirm(struct supervisor *s)
+static void on_confirm(struct supervisor *s, bool stay)
 {
     s->confirmed = true;
+    s->stay = stay && s->state == DONE;
     if (s->state != DONE)
         supervisor_stop(s, BERTH_VERDICT_CANCELLED, "cancelled",
                         "the host does not know this attempt", 0);
     supervisor_event(s, EVENT_CONFIRM);
 }
 
+static void take(struct supervisor *s, const struct value *body);
+
 static void link_frame(void *arg, int type, const struct value *body, struct arena *a)
 {
     struct supervisor *s = arg;
     (void)a;
+    if (s->state == IDLE) {
+        if (type == FRAME_RUN)
+            take(s, body);
+        return;
+    }
     if (strcmp(value_str(body, "id", ""), s->at->id) != 0 ||
         value_int(body, "attempt", 0) != s->at->number)
         return;
     if (type == FRAME_TASK_CANCEL)
         on_cancel(s, body);
     else if (type == FRAME_TASK_CONFIRM)
-        on_confirm(s);
+        on_confirm(s, value_bool(body, "stay", false));
+}
+
+_Noreturn void supervisor_leave(struct supervisor *s)
+{
+    if (s->spare)
+        cgroup_remove(s->spare);
+    _exit(SUPERVISOR_CONFIRMED);
 }
 
 static void on_sigterm(void *arg, const siginfo_t *info)
 {
     struct supervisor *s = arg;
     (void)info;
+    if (s->state == IDLE)
+        supervisor_leave(s);
     s->shutting = true;
     supervisor_stop(s, BERTH_VERDICT_PREEMPTED, "shutdown", "the node is shutting down",
                     -1);
@@ -252,23 +280,61 @@ static int set_up(struct supervisor *s)
     return 0;
 }
 
-_Noreturn void supervisor_main(struct runtime *rt, struct attempt *at)
+void seat_take(struct seat *seat, struct attempt *at)
+{
+    at->group = seat->group;
+    attempt_use_net(at, seat->net_fd);
+    snprintf(seat->id, sizeof seat->id, "%s", at->id);
+    seat->number = at->number;
+}
+
+void seat_leave(struct seat *seat)
+{
+    seat->number = 0;
+}
+
+/* As if it were new. */
+static void supervisor_clear(struct supervisor *s)
+{
+    *s = (struct supervisor){
+        .rt = s->rt,
+        .seat = s->seat,
+        .loop = s->loop,
+        .link = s->link,
+        .tick = s->tick,
+        .sigterm = s->sigterm,
+        .served = s->served,
+        .spare = s->spare,
+        .state = IDLE,
+        .fault_fd = -1,
+        .stop_signal = SIGTERM,
+        .out = {{.fd = -1}, {.fd = -1}},
+        .payload = {.pidfd = -1, .status_fd = -1},
+    };
+    end_init(&s->end);
+}
+
+static void supervise(struct supervisor *s, struct attempt *at)
+{
+    s->at = at;
+    s->state = STARTING;
+    s->end.queued_ms = at->queued_ms;
+    s->end.is_engine = runtime_is_full(s->rt);
+    title_set("berthd: task %s", at->id);
+}
+
+_Noreturn void supervisor_main(struct runtime *rt, struct attempt *at, struct seat *seat)
 {
     struct supervisor *s = calloc(1, sizeof *s);
     setsid();
-    title_set("berthd: task %s", at->id);
     if (!s)
         _exit(SUPERVISOR_FAILED);
-    *s = (struct supervisor){.rt = rt,
-                             .at = at,
-                             .stop_signal = SIGTERM,
-                             .fault_fd = -1,
-                             .out = {{.fd = -1}, {.fd = -1}}};
-    end_init(&s->end);
-    s->end.queued_ms = at->queued_ms;
-    s->end.is_engine = runtime_is_full(rt);
+    s->rt = rt;
+    s->seat = seat;
     if (set_up(s) < 0)
         _exit(SUPERVISOR_FAILED);
+    supervisor_clear(s);
+    supervise(s, at);
     host_link_retry(s->link);
     begin(s);
     loop_run(s->loop);
@@ -277,16 +343,51 @@ _Noreturn void supervisor_main(struct runtime *rt, struct attempt *at)
 
 /* ---- the end ---- */
 
-/* Whoever sweeps later does the same again; all of it may have been done before. */
-static _Noreturn void supervisor_exit(struct supervisor *s, bool clean)
+/*
+ * A descriptor of the work directory that was passed to a process elsewhere would show it
+ * the next task's files. To pass it takes a socket that both can reach; and processes of
+ * one uid have no secrets from each other.
+ */
+static bool nobody_holds_work(const struct supervisor *s)
 {
-    if (s->cgroup && cgroup_remove(s->cgroup) < 0)
-        clean = false;
+    unsigned apart = BERTH_ISOLATE_MOUNT | BERTH_ISOLATE_NET | BERTH_ISOLATE_TMP;
+    return s->at->uid == (uid_t)-1 || (s->held.isolate & apart) == apart;
+}
+
+/* Whoever sweeps later does the same again; all of it may have been done before. */
+static bool remove_all(struct supervisor *s)
+{
+    struct cgroup *g = s->cgroup ? s->cgroup : s->spare;
+    if (g && !s->stay && cgroup_remove(g) < 0)
+        return false;
     if (s->held.disk)
         umount2(s->at->work, MNT_DETACH);
-    if (clean && attempt_dir_retire(s->at, s->rt) < 0)
-        clean = false;
+    if (attempt_dir_retire(s->at, s->rt, nobody_holds_work(s)) < 0)
+        return false;
+    seat_leave(s->seat);
+    return true;
+}
+
+static _Noreturn void supervisor_exit(struct supervisor *s, bool clean)
+{
+    clean = clean && remove_all(s);
     _exit(clean ? SUPERVISOR_CONFIRMED : SUPERVISOR_UNCLEAN);
+}
+
+static void supervisor_idle(struct supervisor *s)
+{
+    loop_timer_stop(s->tick);
+    loop_timer_remove(&s->timeout);
+    loop_timer_remove(&s->deadline);
+    output_close(s->out[0].file);
+    output_close(s->out[1].file);
+    s->spare = s->cgroup ? s->cgroup : s->spare;
+    buf_free(&s->files);
+    command_free(s->command);
+    attempt_free(s->at);
+    s->served++;
+    supervisor_clear(s);
+    title_set("berthd: idle %s", s->rt->block->name);
 }
 
 static int cleanup_work(void *arg, struct buf *out, struct berth_error *err)
@@ -306,15 +407,64 @@ static void cleaned(void *arg, const struct helper_end *end)
     supervisor_exit(s, end->rc >= 0);
 }
 
-void supervisor_finish(struct supervisor *s)
+bool supervisor_finish(struct supervisor *s)
 {
     if (s->helper) /* confirmed twice */
-        return;
+        return false;
+    if (s->stay && remove_all(s)) {
+        supervisor_idle(s);
+        return true;
+    }
+    s->stay = false;
     if (!s->rt->plugin->runtime.cleanup || s->cleaned || !s->end.started)
         supervisor_exit(s, true);
     if (helper_start(s->rt, s->loop, CLEANUP_MS, cleanup_work, s, cleaned, s, &s->helper,
                      NULL) < 0)
         supervisor_exit(s, false);
+    return false;
+}
+
+/* ---- another one ---- */
+
+static void send_refused(struct supervisor *s, const char *id, int number,
+                         const struct refusal *why, const char *text)
+{
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        supervisor_leave(s); /* nothing was begun: the host tries elsewhere */
+    struct value body = refusal_value(a, id, number, why, text);
+    host_link_send(s->link, FRAME_WORKER_REFUSED, &body);
+}
+
+/* From the host, in place of the worker. What needs the worker's view is left to it: this
+ * process ends, and the host has it looked after. */
+static void take(struct supervisor *s, const struct value *body)
+{
+    static const struct refusal node = {BERTH_VERDICT_RUNTIME_ERROR, BERTH_BLAME_NODE,
+                                        "start"};
+    struct berth_error err = {0};
+    struct refusal why;
+    struct attempt *at;
+    if (attempt_new(s->rt, body, &at, &why, &err) < 0) {
+        send_refused(s, value_str(body, "id", ""), (int)value_int(body, "attempt", 0), &why,
+                     err.text);
+        return;
+    }
+    if (at->slot != s->seat->slot || getppid() != s->seat->worker)
+        supervisor_leave(s);
+    seat_take(s->seat, at);
+    int rc = attempt_dir_make(at, s->rt, &err);
+    if (rc < 0)
+        seat_leave(s->seat);
+    if (rc == -EEXIST)
+        supervisor_leave(s);
+    if (rc < 0) {
+        send_refused(s, at->id, at->number, &node, err.text);
+        attempt_free(at);
+        return;
+    }
+    supervise(s, at);
+    begin(s);
 }
 
 void supervisor_spill(struct supervisor *s)

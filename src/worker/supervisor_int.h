@@ -19,6 +19,7 @@ enum state {
     DRAINING,  /* all is dead; the pipes are read to their ends */
     GATHERING, /* the engine's evidence, files staged out */
     DONE,      /* the host is told until it confirms */
+    IDLE,      /* between two attempts */
     STATE_COUNT
 };
 
@@ -47,10 +48,17 @@ struct stream {
 };
 
 struct supervisor {
+    /* Stays from attempt to attempt; supervisor_clear resets all the rest. */
     struct runtime *rt;
-    struct attempt *at;
+    struct seat *seat;
     struct loop *loop;
     struct host_link *link;
+    struct loop_timer *tick;
+    struct loop_signal *sigterm;
+    int served;           /* attempts before this one */
+    struct cgroup *spare; /* the last one's, empty; NULL: none */
+
+    struct attempt *at; /* NULL: IDLE */
     enum state state;
     enum event again; /* follows the one that is being handled */
     struct berth_task view;
@@ -64,14 +72,14 @@ struct supervisor {
     bool pid_namespace;
     bool hard_killed;
     struct stream out[2];
-    struct loop_timer *timeout, *deadline, *tick;
-    struct loop_signal *sigterm;
+    struct loop_timer *timeout, *deadline;
     struct helper *helper;
     int gather_step;
     int64_t grace_ms;
     int64_t started_mono_ms, killing_mono_ms;
     bool shutting; /* the machine goes down */
     bool confirmed;
+    bool stay;       /* the host may have another attempt for it */
     bool cleaned;    /* the plugin's cleanup succeeded */
     bool bytes_gone; /* the task's bytes were given back; the task file has them */
     struct end end;
@@ -93,8 +101,9 @@ void supervisor_send_started(struct supervisor *s);
 void supervisor_send_done(struct supervisor *s);
 /* Through the plugin, in a helper; -EOPNOTSUPP: the process gets it. */
 int supervisor_signal_engine(struct supervisor *s, int signo);
-void supervisor_finish(
-    struct supervisor *s); /* removes what the attempt used, then ends the process */
+/* Removes what the attempt used; then ends the process, or returns true: IDLE. May end it later, false. */
+bool supervisor_finish(struct supervisor *s);
+_Noreturn void supervisor_leave(struct supervisor *s); /* ends the process: it is idle */
 _Noreturn void
 supervisor_spill(struct supervisor *s); /* leaves the result to the next host, and ends */
 

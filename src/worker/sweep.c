@@ -127,9 +127,16 @@ void sweep_send_pending(struct worker *w)
 
 /* ---- doing ---- */
 
-static int kill_group(struct runtime *rt, const char *name, struct berth_error *err)
+static int kill_group(struct runtime *rt, const char *dir, struct berth_error *err)
 {
     struct cgroup *g;
+    struct value record;
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return berth_fail(err, ENOMEM, "out of memory");
+    if (attempt_record_read(dir, a, &record) < 0) /* not yet written: nothing was begun */
+        return 0;
+    const char *name = value_str(&record, "group", "");
     int rc = cgroup_find(rt->cgroups, name, &g);
     if (rc < 0) /* none, or nowhere to look */
         return 0;
@@ -143,7 +150,7 @@ static int kill_group(struct runtime *rt, const char *name, struct berth_error *
 static int kill_all(struct runtime *rt, const char *dir, const char *instance,
                     struct berth_error *err)
 {
-    int rc = kill_group(rt, instance, err);
+    int rc = kill_group(rt, dir, err);
     if (rc == 0 && attempt_witness_kill(dir, KILL_MS) < 0)
         rc = berth_fail(err, EBUSY, "its payload resists SIGKILL");
     if (rc == 0 && rt->plugin && rt->plugin->runtime.cleanup)
@@ -233,6 +240,52 @@ void sweep_turn(void *arg)
         if (!s->done && !s->helper && s->not_before_ms <= now &&
             w->sweeping < SWEEP_AT_ONCE)
             sweep_begin(s);
+}
+
+/* ---- groups ---- */
+
+void sweep_group(struct worker *w, const char *name)
+{
+    struct cgroup *g;
+    if (cgroup_find(w->rt.cgroups, name, &g) < 0)
+        return;
+    cgroup_remove(g); /* fails if it is in use */
+    cgroup_close(g);
+}
+
+struct named {
+    struct worker *w;
+    const char *name;
+    struct arena *a;
+    bool found;
+};
+
+static void is_named(void *arg, const char *dir, const char *id, int number)
+{
+    struct named *n = arg;
+    struct value record;
+    (void)id;
+    (void)number;
+    n->found |= attempt_record_read(dir, n->a, &record) < 0 ||
+                !strcmp(value_str(&record, "group", ""), n->name);
+}
+
+static void group_found(void *arg, const char *name)
+{
+    struct worker *w = arg;
+    size_t len = strlen(w->rt.block->name);
+    cleanup_arena struct arena *a = arena_new();
+    struct named n = {.w = w, .name = name, .a = a};
+    if (!a || strncmp(name, w->rt.block->name, len) != 0 || name[len] != '.')
+        return;
+    attempt_each(w->rt.config, is_named, &n);
+    if (!n.found)
+        sweep_group(w, name);
+}
+
+void sweep_groups(struct worker *w)
+{
+    cgroup_each(w->rt.cgroups, group_found, w);
 }
 
 /* ---- reasons ---- */

@@ -80,13 +80,15 @@ static void decide_cause(const struct end *e, struct verdict *v)
                                                      : BERTH_BLAME_NODE;
     if (!strcmp(e->cause_code, "deadline"))
         v->blame = BERTH_BLAME_CALLER;
-    if (e->unkillable) { /* the node could not do what it has to */
+    if (e->unkillable && !e->is_engine) /* it hung in something of the node's */
         v->blame = BERTH_BLAME_NODE;
-        snprintf(v->text, sizeof v->text, "%s; processes resisted SIGKILL for %lld ms",
-                 e->cause_text, (long long)e->unkillable_ms);
-        return;
-    }
-    snprintf(v->text, sizeof v->text, "%s", e->cause_text);
+    if (e->unkillable)
+        snprintf(v->text, sizeof v->text, "%s; %s for %lld ms", e->cause_text,
+                 e->is_engine ? "its instance could not be removed"
+                              : "processes resisted SIGKILL",
+                 (long long)e->unkillable_ms);
+    else
+        snprintf(v->text, sizeof v->text, "%s", e->cause_text);
 }
 
 static void decide_failure(const struct failure *f, struct verdict *v)

@@ -64,7 +64,8 @@ static void send_hello(struct worker *w)
     struct value body = value_new_map(a), attempts = value_new_array(a);
     struct hello h = {w, a, &attempts};
     for (struct child *c = w->children; c; c = c->hh.next)
-        hello_attempt(&h, c->id, c->number, c->pid);
+        if (c->seat->number)
+            hello_attempt(&h, c->seat->id, c->seat->number, c->pid);
     attempt_each(w->rt.config, hello_found, &h);
     value_put_str(a, &body, "runtime", w->rt.block->name);
     value_put_int(a, &body, "pid", getpid());
@@ -194,6 +195,7 @@ _Noreturn void worker_main(const struct worker_start *start)
         log_err("%s", err.text);
         _exit(EXIT_FAILURE);
     }
+    sweep_groups(&w);
     host_link_retry(w.link);
     loop_run(w.loop);
     runtime_close(&w.rt);

@@ -13,9 +13,8 @@
 
 struct child { /* a supervisor that this worker forked */
     pid_t pid;
-    int number, slot;
+    struct seat *seat; /* what it is at */
     UT_hash_handle hh;
-    char id[];
 };
 
 struct run { /* asked for, forked at the end of the turn */
@@ -66,6 +65,8 @@ void sweep_others(struct worker *w, const struct value *body);
 void sweep_send_pending(
     struct worker *w); /* what could not be told while the host was away */
 void sweep_turn(void *arg);
+void sweep_group(struct worker *w, const char *name); /* an idle supervisor's, empty */
+void sweep_groups(struct worker *w); /* those that idle supervisors of an earlier worker left */
 
 /* probe.c */
 void probe_turn(void *arg);

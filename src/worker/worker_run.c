@@ -5,11 +5,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <utlist.h>
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "worker/worker_int.h"
 
 #define NETS_MAX 1024 /* slots with a network namespace that is kept */
@@ -20,20 +22,14 @@ void worker_send_refused(struct worker *w, const char *id, int number,
     cleanup_arena struct arena *a = arena_new();
     if (!a)
         return;
-    struct value body = value_new_map(a);
-    value_put_str(a, &body, "id", id);
-    value_put_int(a, &body, "attempt", number);
-    value_put_str(a, &body, "verdict", berth_verdict_name(why->verdict));
-    value_put_str(a, &body, "blame", berth_blame_name(why->blame));
-    value_put_str(a, &body, "code", why->code);
-    value_put_str(a, &body, "message", text);
+    struct value body = refusal_value(a, id, number, why, text);
     host_link_send(w->link, FRAME_WORKER_REFUSED, &body);
 }
 
 bool worker_has_child(const struct worker *w, const char *id, int number)
 {
     for (const struct child *c = w->children; c; c = c->hh.next)
-        if (c->number == number && !strcmp(c->id, id))
+        if (c->seat->number == number && !strcmp(c->seat->id, id))
             return true;
     return false;
 }
@@ -49,12 +45,11 @@ bool worker_owns_pid(void *arg, pid_t pid)
 /* ---- the start ---- */
 
 /* One per slot, kept: making one costs more than a task. 0: the payload gets a new one. */
-static int network_of(struct worker *w, const struct attempt *at)
+static int network_of(struct worker *w, int at_slot)
 {
-    size_t slot = (size_t)at->slot;
-    if (at->slot < 0 || slot >= NETS_MAX || runtime_is_full(&w->rt) ||
-        w->rt.isolation.by_userns || !(w->rt.isolation.can & BERTH_ISOLATE_NET) ||
-        at->plan.network != BERTH_NETWORK_NONE)
+    size_t slot = (size_t)at_slot;
+    if (at_slot < 0 || slot >= NETS_MAX || runtime_is_full(&w->rt) ||
+        w->rt.isolation.by_userns || !(w->rt.isolation.can & BERTH_ISOLATE_NET))
         return 0;
     if (slot >= w->net_count) {
         int *grown = realloc(w->net_fds, (slot + 1) * sizeof *grown);
@@ -69,7 +64,35 @@ static int network_of(struct worker *w, const struct attempt *at)
     return w->net_fds[slot] > 0 ? w->net_fds[slot] : 0;
 }
 
-_Noreturn static void become_supervisor(struct worker *w, struct attempt *at)
+static struct child *child_new(struct worker *w, struct attempt *at)
+{
+    char id[27];
+    struct child *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->seat = mmap(NULL, sizeof *c->seat, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (c->seat == MAP_FAILED) {
+        free(c);
+        return NULL;
+    }
+    c->seat->slot = at->slot;
+    c->seat->net_fd = network_of(w, at->slot);
+    c->seat->worker = getpid();
+    make_ulid(id);
+    snprintf(c->seat->group, sizeof c->seat->group, "%s.%s", w->rt.block->name, id);
+    seat_take(c->seat, at);
+    return c;
+}
+
+static void child_free(struct child *c)
+{
+    munmap(c->seat, sizeof *c->seat);
+    free(c);
+}
+
+_Noreturn static void become_supervisor(struct worker *w, struct attempt *at,
+                                        struct seat *seat)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -78,33 +101,35 @@ _Noreturn static void become_supervisor(struct worker *w, struct attempt *at)
     helpers_forget();
     close(w->monitor_fd);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    supervisor_main(&w->rt, at);
+    supervisor_main(&w->rt, at, seat);
+}
+
+static int fork_child(struct worker *w, struct attempt *at, struct child *c,
+                      struct berth_error *err)
+{
+    int rc = attempt_dir_make(at, &w->rt, err);
+    if (rc < 0)
+        return rc;
+    c->pid = fork();
+    if (c->pid == 0)
+        become_supervisor(w, at, c->seat);
+    if (c->pid < 0) {
+        rc = berth_fail_errno(err, errno, "fork");
+        attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
+    }
+    return rc;
 }
 
 static int fork_supervisor(struct worker *w, struct attempt *at, struct berth_error *err)
 {
-    cleanup_free struct child *c = calloc(1, sizeof *c + strlen(at->id) + 1);
-    if (!c)
-        return berth_fail(err, ENOMEM, "out of memory");
-    at->net_fd = network_of(w, at);
-    int rc = attempt_dir_make(at, &w->rt, err);
-    if (rc < 0)
-        return rc;
-    pid_t pid = fork();
-    if (pid == 0)
-        become_supervisor(w, at);
-    if (pid < 0) {
-        rc = berth_fail_errno(err, errno, "fork");
-        attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
-        return rc;
-    }
-    c->pid = pid;
-    c->number = at->number;
-    c->slot = at->slot;
-    strcpy(c->id, at->id);
-    HASH_ADD_INT(w->children, pid, c);
-    take_ptr(c);
-    return 0;
+    struct child *c = child_new(w, at);
+    int rc =
+        c ? fork_child(w, at, c, err) : berth_fail(err, ENOMEM, "no memory for a supervisor");
+    if (rc == 0)
+        HASH_ADD_INT(w->children, pid, c);
+    else if (c)
+        child_free(c);
+    return rc;
 }
 
 /* The directory is there already: the host repeats itself, or something is left that
@@ -204,15 +229,17 @@ static void describe(const struct worker *w, int status, char *text, size_t len)
             WTERMSIG(status), strsignal(WTERMSIG(status)), plugin);
 }
 
-static void child_ended(struct worker *w, const struct child *c, int status)
+static void child_ended(struct worker *w, const struct seat *seat, int status)
 {
     static const struct refusal crash = {BERTH_VERDICT_PLUGIN_ERROR, BERTH_BLAME_RUNTIME,
                                          "plugin_crashed"};
     char text[200] = "its supervisor died";
-    if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_CONFIRMED)
+    if (!seat->number) {
+        sweep_group(w, seat->group);
         return;
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_UNCLEAN) {
-        sweep_dead(w, c->id, c->number, c->slot, status, NULL, "", true);
+        sweep_dead(w, seat->id, seat->number, seat->slot, status, NULL, "", true);
         return;
     }
     bool spilled = WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_SPILLED;
@@ -220,8 +247,9 @@ static void child_ended(struct worker *w, const struct child *c, int status)
     if (plugin)
         describe(w, status, text, sizeof text);
     if (!spilled)
-        log_line(BERTH_LOG_WARN, c->id, "%s (wait status 0x%x)", text, (unsigned)status);
-    sweep_dead(w, c->id, c->number, c->slot, status, plugin ? &crash : NULL, text, false);
+        log_line(BERTH_LOG_WARN, seat->id, "%s (wait status 0x%x)", text, (unsigned)status);
+    sweep_dead(w, seat->id, seat->number, seat->slot, status, plugin ? &crash : NULL, text,
+               false);
 }
 
 void worker_reap(struct worker *w)
@@ -235,7 +263,7 @@ void worker_reap(struct worker *w)
             continue;
         }
         HASH_DEL(w->children, c);
-        child_ended(w, c, status);
-        free(c);
+        child_ended(w, c->seat, status);
+        child_free(c);
     }
 }

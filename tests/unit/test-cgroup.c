@@ -337,6 +337,39 @@ static void test_cpu_time(void)
     close_group(g);
 }
 
+/* One group for one attempt after the other: each finds it as if it were new. */
+static void test_renew(void)
+{
+    struct result res;
+    struct cgroup_usage used;
+    struct berth_error err = {0};
+    struct cgroup_limits lim = {24 << 20, 0, 5}, more = {32 << 20, 0.5, 7}, none = {0, 0, 0};
+    struct cgroup *g = open_group("again", lim.memory_bytes, lim.cpus, lim.pids);
+    put_in(g, "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done", &res);
+    is_int(cgroup_kill(g, WAIT_MS), 0, "the first one's rest is killed");
+    put_in(g, "head -c 200m /dev/zero | tail >/dev/null", &res);
+    cgroup_usage(g, &used);
+    is_int(cgroup_renew(&g, &lim, &err), 0, "renewed with the same limits: %s", err.text);
+    put_in(g, "(exit 3); exit $?", &res);
+    is_int(res.st.value, 3, "it may have processes again");
+    cgroup_usage(g, &used);
+    ok(used.oom_kills <= 0 && used.pids_refused <= 0, "with none of the counts of before");
+    ok(used.peak_memory_bytes < 8 << 20, "nor its peak (%lld)", (long long)used.peak_memory_bytes);
+    is_int(cgroup_renew(&g, &more, &err), 0, "with other limits: %s", err.text);
+    char text[64];
+    if (cgroup_has_memory(base)) {
+        control(g, "memory.limit_in_bytes", "memory.max", text, sizeof text);
+        is_str(text, "33554432", "memory");
+    }
+    control(g, "pids.max", "pids.max", text, sizeof text);
+    is_str(text, cgroup_has_pids(base) ? "7" : "", "pids");
+    is_int(cgroup_renew(&g, &none, &err), 0, "with none: %s", err.text);
+    put_in(g, "for i in 1 2 3 4 5 6 7 8 9; do (exit 0) & done; wait; exit 4", &res);
+    is_int(res.st.value, 4, "nothing is limited any more");
+    is_int(cgroup_kill(g, WAIT_MS), 0, "and it is empty");
+    close_group(g);
+}
+
 static void use_base(void)
 {
     test_limits_written();
@@ -348,6 +381,7 @@ static void use_base(void)
     test_join();
     test_leftovers();
     test_cpu_time();
+    test_renew();
 }
 
 static void note_paths(char *shared)

@@ -208,7 +208,18 @@ static void test_adopt(void)
     sched_remove(s, &a);
     ok(sched_next(s, 0) == &c, "and the rest when it is free");
     is_int(c.slot, 1, "the lowest again");
+    is_int(sched_move(s, &c, 0), -EEXIST, "a move into a slot that is taken");
+    is_int(sched_move(s, &c, 100), 0, "into a free one");
+    is_int(c.slot, 100, "it has that");
+    is_int(sched_move(s, &c, 100), 0, "where it is already");
+    is_int(sched_move(s, &c, -1), -EINVAL, "into none");
+    is_int(sched_move(s, &c, INT32_MAX), -EINVAL, "into one beyond all");
+    is_int(sched_move(s, &a, 3), -EINVAL, "what is not booked cannot move");
     sched_remove(s, &b);
+    a.need.gpus = 0;
+    sched_add(s, &a, 0, 0);
+    ok(sched_next(s, 0) == &a && a.slot == 1, "and the one it left is free");
+    sched_remove(s, &a);
     sched_remove(s, &c);
     sched_remove(s, &d);
     end(s, &e, 1);
