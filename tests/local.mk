@@ -77,6 +77,19 @@ libconform_a_SOURCES = \
 	tests/conform/http/fake_host.h \
 	$(NULL)
 
+# ---- measuring: see tests/bench/run ----
+
+LOAD_GENERATORS = \
+	tests/bench/http-load \
+	tests/bench/spawn-loop \
+	$(NULL)
+check_PROGRAMS += $(LOAD_GENERATORS)
+tests_bench_http_load_SOURCES = tests/bench/http-load.c tests/bench/figures.h
+tests_bench_http_load_LDADD =
+tests_bench_spawn_loop_SOURCES = tests/bench/spawn-loop.c tests/bench/figures.h
+tests_bench_spawn_loop_LDADD =
+EXTRA_DIST += tests/bench/bench.conf
+
 # ---- tests of the whole, against an installed tree ----
 
 META_TESTS = \
