@@ -43,23 +43,36 @@ static long clone_vm(struct clone_args *args, int (*fn)(void *arg), void *arg)
 }
 #endif
 
+static long clone_copy(const struct clone_args *args)
+{
+    long pid = syscall(SYS_clone3, args, sizeof *args);
+    if (pid >= 0 || errno != ENOSYS || args->flags & CLONE_INTO_CGROUP)
+        return pid < 0 ? -errno : pid;
+    /* Under valgrind, and in some containers, there is only the older call. */
+    uint64_t flags = (args->flags & ~(uint64_t)CLONE_VFORK) | SIGCHLD;
+    pid = syscall(SYS_clone, flags, NULL, (void *)(uintptr_t)args->pidfd, NULL, NULL);
+    return pid < 0 ? -errno : pid;
+}
+
 long clone_child(struct clone_args *args, int (*fn)(void *arg), void *arg, void *stack,
                  size_t stack_size)
 {
+    long pid;
     args->exit_signal = SIGCHLD;
 #if HAVE_CLONE_VM
-    if (fn) {
-        args->flags |= CLONE_VM;
-        args->stack = (uintptr_t)stack;
-        args->stack_size = stack_size;
-        return clone_vm(args, fn, arg);
-    }
+    struct clone_args shared = *args;
+    shared.flags |= CLONE_VM;
+    shared.stack = (uintptr_t)stack;
+    shared.stack_size = stack_size;
+    pid = fn ? clone_vm(&shared, fn, arg) : -ENOSYS;
+    if (pid != -ENOSYS)
+        return pid;
 #else
     (void)stack;
     (void)stack_size;
 #endif
-    long pid = syscall(SYS_clone3, args, sizeof *args);
+    pid = clone_copy(args);
     if (pid == 0 && fn)
         _exit(fn(arg));
-    return pid < 0 ? -errno : pid;
+    return pid;
 }

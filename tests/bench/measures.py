@@ -233,8 +233,8 @@ def growth(report, what, costs):
     """Rows of what one task costs at each size; costs: size -> list."""
     values = {size: median(cost) for size, cost in costs.items()}
     for size, value in values.items():
-        report.row(f"{what} {size:,}".replace(",", " "), value, "µs", digits=1)
-    report.row(f"{what}: largest / smallest", max(values.values()) / min(values.values()), "", FLAT)
+        report.row(f"{what} {size}", value, "µs", digits=1)
+    report.row(f"{what} …: largest / smallest", max(values.values()) / min(values.values()), "", FLAT)
 
 
 def queue(bench):
@@ -264,7 +264,7 @@ def queue(bench):
             daemon.cancel(task_id)
         seconds, draining = drain(daemon, sizes)
         peak = host.memory()["peak"]
-    last = f"{sizes[-1]:,}".replace(",", " ")
+    last = sizes[-1]
     bench.report.row(f"rate in, up to {last} waiting", filled["rate"], "tasks/s", digits=0)
     bench.report.row(f"rate out, {last} drained", sizes[-1] / seconds, "tasks/s", digits=0)
     bench.report.row(f"host, peak resident, {last} tasks", peak / MIB, "MiB")
@@ -338,14 +338,13 @@ def running(bench):
 # ---- instructions ----
 
 
-def instructions_of_host(bench, executer, count):
+def instructions_of_host(bench, count):
     """All that the host executes in user space from its start to its end, `count` tasks between."""
     folder = tempfile.mkdtemp(dir=bench.scratch)
     os.chmod(folder, 0o1777)  # the host has a uid of its own
     wrapper = ["valgrind", "-q", "--tool=callgrind", "--vgdb=no", f"--callgrind-out-file={folder}/%p"]
     with Daemon(bench.tree, wrapper=wrapper) as daemon:
-        wait_for("/readyz", lambda: daemon.ask("GET", "/readyz")[0] == 200)
-        http_load(bench, daemon, body(executer, TRUE if executer != "null" else None), count, connections=2)
+        http_load(bench, daemon, body("limits", TRUE), count, connections=2)
     for name in os.listdir(folder):
         profile = read(os.path.join(folder, name))
         if b"dispatch_run" in profile:  # of all roles only the host gets there
@@ -354,13 +353,14 @@ def instructions_of_host(bench, executer, count):
 
 
 def instructions(bench):
-    n = bench.size(200, 20)
+    n, turns = bench.size(100, 10), bench.size(3, 1)
     bench.report.begin("Instructions of the host", f"""
-        Counted by callgrind, user space only: a run with {2 * n} waiting calls less one with {n}, divided by
-        {n}, so that start and end cancel out. All threads of the host: HTTP, codec, queue, store.""")
-    for executer in ("null", "limits"):
-        few, many = (instructions_of_host(bench, executer, count) for count in (n, 2 * n))
-        bench.report.row(f"per task, {executer}", (many - few) / n, "instructions", digits=0)
+        Counted by callgrind, user space only: a run with {2 * n} waiting calls ({TRUE}, limits on) less one with {n},
+        divided by {n}, so that start and end cancel out. All threads of the host: HTTP, codec, queue, store. Median of
+        {turns} such pairs.""")
+    runs = in_turns(turns, {count: lambda count=count: instructions_of_host(bench, count) for count in (n, 2 * n)})
+    per_task = [(many - few) / n for few, many in zip(runs[n], runs[2 * n])]
+    bench.report.row("per task", median(per_task), "instructions", digits=0)
 
 
 MEASURES = {
