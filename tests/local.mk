@@ -88,7 +88,14 @@ tests_bench_http_load_SOURCES = tests/bench/http-load.c tests/bench/figures.h
 tests_bench_http_load_LDADD =
 tests_bench_spawn_loop_SOURCES = tests/bench/spawn-loop.c tests/bench/figures.h
 tests_bench_spawn_loop_LDADD =
-EXTRA_DIST += tests/bench/bench.conf
+EXTRA_DIST += \
+	tests/bench/bench.conf \
+	tests/bench/daemon.py \
+	tests/bench/measures.py \
+	tests/bench/nothing.c \
+	tests/bench/report.py \
+	tests/bench/run \
+	$(NULL)
 
 # ---- tests of the whole, against an installed tree ----
 
@@ -117,11 +124,14 @@ E2E_TESTS = \
 	tests/e2e/user.t \
 	tests/e2e/verdicts.t \
 	$(NULL)
+BENCH_TESTS = \
+	tests/bench/quick.t \
+	$(NULL)
 ABI_TESTS = \
 	tests/abi/headers.t \
 	$(NULL)
 
-TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
+TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) $(E2E_TESTS)
 SHARED_BY_TESTS = \
 	tests/e2e/common.sh \
 	tests/e2e/http.sh \
@@ -133,7 +143,8 @@ SHARED_BY_TESTS = \
 	tests/unit/store-help.h \
 	tests/worker-host.h \
 	$(NULL)
-EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS)
+EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
+	$(E2E_TESTS)
 
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp

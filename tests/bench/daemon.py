@@ -127,6 +127,8 @@ class Daemon:
         """Payloads outlive berthd, as they do in real life; here nothing may."""
         def kill():
             left = [p.pid for p in self.processes()]
+            for folder in self.cgroups():
+                left += map(int, read(folder + "/cgroup.procs").split())
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -134,17 +136,13 @@ class Daemon:
                     pass
             return not left
 
-        wait_for("the end of berthd's processes", kill)
-        for folder, _, _ in sorted(os.walk("/sys/fs/cgroup"), reverse=True):
-            if self.cgroup() in folder:
-                try:
-                    with open(folder + "/cgroup.procs") as procs:
-                        for pid in procs.read().split():
-                            os.kill(int(pid), signal.SIGKILL)
-                    wait_for("an empty control group", lambda: not read(folder + "/cgroup.procs"))
-                    os.rmdir(folder)
-                except (OSError, ProcessLookupError):
-                    pass
+        wait_for("the end of all processes", kill)
+        for folder in self.cgroups():
+            os.rmdir(folder)
+
+    def cgroups(self):
+        """Deepest first. Those above the attempts' stay for the next daemon of that state directory."""
+        return [folder for folder, _, _ in sorted(os.walk("/sys/fs/cgroup"), reverse=True) if self.cgroup() in folder]
 
     def cgroup(self):
         """Part of the names of its control groups: FNV-1a of the state directory."""
@@ -184,8 +182,13 @@ class Daemon:
         if not self.line:
             self.line = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        self.line.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = self.line.getresponse()
+        try:
+            self.line.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = self.line.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # it was idle for too long, and closed
+            self.line.close()
+            self.line.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = self.line.getresponse()
         text = answer.read()
         return answer.status, json.loads(text) if text else None
 

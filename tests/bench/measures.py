@@ -221,12 +221,12 @@ def memory(bench):
 # ---- growth ----
 
 
-def host_cpu_us(bench, daemon, task, count, wait=True, connections=CONNECTIONS):
-    """CPU time of the host for each of `count` tasks, and the generator's figures."""
-    host = daemon.role("host")
-    before = host.cpu_ns()
-    run = http_load(bench, daemon, task, count, connections, wait)
-    return (host.cpu_ns() - before) / count / 1000, run
+def cpu_us(bench, daemon, task, count, roles=("host",), wait=True):
+    """CPU time of each of these roles for each of `count` tasks, and the generator's figures."""
+    processes = [daemon.role(name) for name in roles]
+    before = [process.cpu_ns() for process in processes]
+    run = http_load(bench, daemon, task, count, wait=wait)
+    return [(process.cpu_ns() - b) / count / 1000 for process, b in zip(processes, before)], run
 
 
 def growth(report, what, costs):
@@ -256,10 +256,11 @@ def queue(bench):
         for size in sizes:
             few = min(n, size // 2 // turns)
             filled = http_load(bench, daemon, waits, size - daemon.stats()["waiting"] - few * turns,
-                               CONNECTIONS * 4, wait=False)
-            taking[size] = [host_cpu_us(bench, daemon, waits, few, wait=False)[0] for _ in range(turns)]
+                               min(CONNECTIONS * 4, few), wait=False)
+            if few >= bench.size(100, 20):  # fewer say nothing
+                taking[size] = [cpu_us(bench, daemon, waits, few, wait=False)[0][0] for _ in range(turns)]
             full = host.memory()
-            running[size] = [host_cpu_us(bench, daemon, body("limits", TRUE), n)[0] for _ in range(turns)]
+            running[size] = [cpu_us(bench, daemon, body("limits", TRUE), n)[0][0] for _ in range(turns)]
         for task_id in gate:
             daemon.cancel(task_id)
         seconds, draining = drain(daemon, sizes)
@@ -309,9 +310,10 @@ def running(bench):
     sizes = list(carried(bench.sizes((10, 100, 1000, 10000), (5, 20))))
     bench.report.begin("Many running tasks", f"""
         While so many tasks run (sleep, limits on), others come and go on waiting calls: {TRUE}, limits on, two at a time. The
-        host's CPU time per task, and tasks per second; {turns} times each, medians. Starting them: tasks
-        per second until so many run.""")
-    costs, rates, starts = {}, {}, {}
+        host's and the worker's CPU time per task, and the whole machine's time per task, which is the inverse of tasks
+        per second; {turns} times each, medians. Starting: tasks per second until so many run.""")
+    roles = {"host": {}, "process": {}}
+    rates, starts = {}, {}
     with Daemon(bench.tree) as daemon:
         ids = []
         http_load(bench, daemon, body("limits", TRUE), n)
@@ -320,16 +322,17 @@ def running(bench):
             ids += stay(daemon, "stay-limits", size, more)
             starts[size] = more / (time.monotonic() - begin)
             settle()
-            runs = [host_cpu_us(bench, daemon, body("limits", TRUE), n) for _ in range(turns)]
-            costs[size] = [cost for cost, _ in runs]
-            rates[size] = median([run["rate"] for _, run in runs])
+            runs = [cpu_us(bench, daemon, body("limits", TRUE), n, roles) for _ in range(turns)]
+            for number, name in enumerate(roles):
+                roles[name][size] = [cpu[number] for cpu, _ in runs]
+            rates[size] = [run["rate"] for _, run in runs]
         host = daemon.role("host").memory()
         begin = time.monotonic()
         end_all(daemon, ids)
         ending = len(ids) / (time.monotonic() - begin)
-    growth(bench.report, "host, to run one, running:", costs)
-    for size in sizes:
-        bench.report.row(f"rate while so many run: {size}", rates[size], "tasks/s", digits=0)
+    growth(bench.report, "host, to run one, running:", roles["host"])
+    growth(bench.report, "worker, to run one, running:", roles["process"])
+    growth(bench.report, "time between two ends, running:", {size: [1e6 / rate for rate in rates[size]] for size in rates})
     bench.report.row(f"starting up to {sizes[-1]}", starts[sizes[-1]], "tasks/s", digits=0)
     bench.report.row(f"cancelling {sizes[-1]}", ending, "tasks/s", digits=0)
     bench.report.row(f"host, PSS, {sizes[-1]} running", host["pss"] / MIB, "MiB")

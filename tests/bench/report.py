@@ -5,6 +5,7 @@
 import os
 import platform
 import re
+import shlex
 import subprocess
 
 MIB = 1024 * 1024
@@ -50,17 +51,21 @@ def first_match(path, pattern, otherwise):
     return found[1] if found else otherwise
 
 
+def compiler():
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
 def machine():
     """What a reader needs to compare with another machine, and nothing that names this one."""
     memory_kb = int(first_match("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0"))
-    compiler = subprocess.run([os.environ.get("CC", "cc"), "--version"], capture_output=True, text=True)
+    version = subprocess.run([*compiler(), "--version"], capture_output=True, text=True).stdout
     return {
         "CPU": first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)", platform.machine()),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory_kb / 1024 / 1024:.0f} GiB",
         "kernel": platform.release(),
         "control groups": cgroups(),
-        "compiler": compiler.stdout.splitlines()[0] if compiler.stdout else "unknown",
+        "compiler": version.splitlines()[0] if version else "unknown",
     }
 
 
