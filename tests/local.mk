@@ -115,6 +115,7 @@ E2E_TESTS = \
 	tests/e2e/http.t \
 	tests/e2e/install.t \
 	tests/e2e/kmer.t \
+	tests/e2e/many.t \
 	tests/e2e/null.t \
 	tests/e2e/process.t \
 	tests/e2e/queue.t \

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include "base/title.h"
 #include "host/host_int.h"
@@ -147,6 +148,17 @@ static int host_set_up(struct host *h, struct berth_error *err)
     return rc < 0 ? rc : transports_start(h, err);
 }
 
+/* Each running task has a connection here. The limit for those who use select() is not meant for us. */
+static void host_raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        log_warn("the limit of open files stays: %s", strerror(errno));
+}
+
 _Noreturn void host_main(const struct host_start *start)
 {
     struct berth_error err = {0};
@@ -161,6 +173,7 @@ _Noreturn void host_main(const struct host_start *start)
     h->config = start->config;
     h->thread = pthread_self();
     h->started_unix_ms = unix_ms();
+    host_raise_files();
     if (host_set_up(h, &err) < 0) {
         log_err("cannot start: %s", err.text);
         _exit(1);

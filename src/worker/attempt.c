@@ -168,11 +168,6 @@ int attempt_new(struct runtime *rt, const struct value *run, struct attempt **re
     return 0;
 }
 
-void attempt_use_net(struct attempt *at, int fd)
-{
-    at->net_fd = at->plan.network == BERTH_NETWORK_NONE ? fd : 0;
-}
-
 void attempt_free(struct attempt *at)
 {
     if (!at)

@@ -27,7 +27,6 @@ struct attempt {
     uid_t uid;              /* of the payload; (uid_t)-1: the worker's */
     gid_t gid;
     int lock_fd; /* -1: not made */
-    int net_fd;  /* network namespace to be had; 0: a new one. The worker's */
 };
 
 /* Why a RUN was refused before there was a supervisor. */
@@ -42,7 +41,6 @@ struct value refusal_value(struct arena *a, const char *id, int number,
 /* Reads a RUN frame and makes the plan from the worker's own config. */
 int attempt_new(struct runtime *rt, const struct value *run, struct attempt **ret,
                 struct refusal *ret_why, struct berth_error *err);
-void attempt_use_net(struct attempt *at, int fd); /* if its plan is to have no network; 0: none is kept */
 void attempt_free(
     struct attempt *at); /* closes the lock; leaves the directory; NULL is ignored */
 /* Returns the memory of the bytes of the task, input included, to the system. They read

@@ -208,6 +208,17 @@ static const char *const *gpu_devices(struct supervisor *s, struct arena *a)
     return list;
 }
 
+/* Kept: making one costs more than a short task. 0: the payload gets a new one. */
+static int network_of(struct supervisor *s)
+{
+    if (!(s->held.isolate & BERTH_ISOLATE_NET) || s->rt->isolation.by_userns ||
+        s->at->plan.network != BERTH_NETWORK_NONE)
+        return 0;
+    if (!s->net_fd && spawn_net_new(&s->net_fd, NULL) < 0)
+        s->net_fd = 0;
+    return s->net_fd;
+}
+
 static int request_command(struct supervisor *s, struct spawn_request *req)
 {
     static const char *const nothing[] = {NULL};
@@ -222,7 +233,7 @@ static int request_command(struct supervisor *s, struct spawn_request *req)
     req->uid = s->at->uid;
     req->gid = s->at->gid;
     req->filter = s->rt->filter;
-    req->net_fd = s->at->net_fd;
+    req->net_fd = network_of(s);
     req->bind_rw = list_join(c->arena, s->at->work, NULL, c->cmd.bind_rw);
     req->hide = list_join(c->arena, cfg->run_dir, cfg->state_dir, c->cmd.hide);
     req->devices = gpu_devices(s, c->arena);

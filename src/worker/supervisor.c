@@ -283,7 +283,6 @@ static int set_up(struct supervisor *s)
 void seat_take(struct seat *seat, struct attempt *at)
 {
     at->group = seat->group;
-    attempt_use_net(at, seat->net_fd);
     snprintf(seat->id, sizeof seat->id, "%s", at->id);
     seat->number = at->number;
 }
@@ -305,6 +304,7 @@ static void supervisor_clear(struct supervisor *s)
         .sigterm = s->sigterm,
         .served = s->served,
         .spare = s->spare,
+        .net_fd = s->net_fd,
         .state = IDLE,
         .fault_fd = -1,
         .stop_signal = SIGTERM,

@@ -25,7 +25,6 @@ enum supervisor_exit {
  */
 struct seat {
     int slot;
-    int net_fd;     /* the slot's network namespace; 0: none */
     char group[80]; /* of its attempts, one after the other */
     pid_t worker;
     volatile int number; /* the attempt's; 0: none, nothing is left of the last one */

@@ -57,6 +57,7 @@ struct supervisor {
     struct loop_signal *sigterm;
     int served;           /* attempts before this one */
     struct cgroup *spare; /* the last one's, empty; NULL: none */
+    int net_fd;           /* network namespace of those that have no network; 0: none yet */
 
     struct attempt *at; /* NULL: IDLE */
     enum state state;

@@ -41,8 +41,6 @@ struct worker {
     struct run *runs;
     struct sweep *sweeps;
     int sweeping; /* helpers at work */
-    int *net_fds; /* network namespaces, by slot; -1: none yet */
-    size_t net_count;
     int64_t started_ms;
 };
 

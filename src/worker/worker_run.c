@@ -14,8 +14,6 @@
 #include "base/str.h"
 #include "worker/worker_int.h"
 
-#define NETS_MAX 1024 /* slots with a network namespace that is kept */
-
 void worker_send_refused(struct worker *w, const char *id, int number,
                          const struct refusal *why, const char *text)
 {
@@ -44,26 +42,6 @@ bool worker_owns_pid(void *arg, pid_t pid)
 
 /* ---- the start ---- */
 
-/* One per slot, kept: making one costs more than a task. 0: the payload gets a new one. */
-static int network_of(struct worker *w, int at_slot)
-{
-    size_t slot = (size_t)at_slot;
-    if (at_slot < 0 || slot >= NETS_MAX || runtime_is_full(&w->rt) ||
-        w->rt.isolation.by_userns || !(w->rt.isolation.can & BERTH_ISOLATE_NET))
-        return 0;
-    if (slot >= w->net_count) {
-        int *grown = realloc(w->net_fds, (slot + 1) * sizeof *grown);
-        if (!grown)
-            return 0;
-        w->net_fds = grown;
-        while (w->net_count <= slot)
-            w->net_fds[w->net_count++] = -1;
-    }
-    if (w->net_fds[slot] < 0 && spawn_net_new(&w->net_fds[slot], NULL) < 0)
-        w->net_fds[slot] = -1;
-    return w->net_fds[slot] > 0 ? w->net_fds[slot] : 0;
-}
-
 static struct child *child_new(struct worker *w, struct attempt *at)
 {
     char id[27];
@@ -77,7 +55,6 @@ static struct child *child_new(struct worker *w, struct attempt *at)
         return NULL;
     }
     c->seat->slot = at->slot;
-    c->seat->net_fd = network_of(w, at->slot);
     c->seat->worker = getpid();
     make_ulid(id);
     snprintf(c->seat->group, sizeof c->seat->group, "%s.%s", w->rt.block->name, id);
