@@ -168,21 +168,10 @@ def stay(daemon, executer, size, more):
     return started
 
 
-def daemon_tasks(daemon):
-    """The processes of berth's that stand for tasks, by task: a supervisor, and where there is a pid namespace its
-    init."""
-    tasks = {}
-    for process in daemon.processes():
-        if process.title.startswith("berthd: task "):
-            tasks.setdefault(process.title.split()[2], []).append(process)
-    return tasks
-
-
 def end_all(daemon, ids):
     for task_id in ids:
         daemon.cancel(task_id)
     wait_for("the end of all tasks", lambda: daemon.stats()["running"] == 0)
-    wait_for("the end of the supervisors", lambda: not daemon_tasks(daemon))
 
 
 def settle():
@@ -192,8 +181,9 @@ def settle():
 def memory(bench):
     bench.report.begin("Memory", """
         From /proc/PID/smaps_rollup: PSS, where a page that several map counts in parts, and private, what nobody else
-        maps. Idle: http and stdio, process and null loaded. A task's share is that of its supervisor, and of
-        the init of its pid namespace where it has one; not the payload's, which is sleep(1).""")
+        maps. Idle: http and stdio, process and null loaded. A task's share is that of all processes of berth's that
+        came with the tasks: supervisors, and the inits of pid namespaces where there are such; not the payload's, which
+        is sleep(1).""")
     with Daemon(bench.tree) as daemon:
         wait_for("/readyz", lambda: daemon.ask("GET", "/readyz")[0] == 200)
         settle()
@@ -203,19 +193,25 @@ def memory(bench):
             label = f"{name} (worker)" if name == "process" else name
             bench.report.row(f"idle, {label}, PSS", used["pss"] / MIB, "MiB", bar)
             bench.report.row(f"idle, {label}, private", used["private"] / MIB, "MiB")
-        for executer in ("stay-limits", "stay-sandbox"):
-            for count in bench.sizes((10, 100, 1000), (5, 10)):
-                ids = stay(daemon, executer, count, count)
-                settle()
-                tasks = daemon_tasks(daemon)
-                totals = [process.memory() for each in tasks.values() for process in each]
-                what = f"{executer.removeprefix('stay-')}, {count} running"
-                bench.report.row(f"{what}, per task, PSS", sum(t["pss"] for t in totals) / len(tasks) / MIB, "MiB",
-                                 digits=3)
-                bench.report.row(f"{what}, per task, private", sum(t["private"] for t in totals) / len(tasks) / MIB,
-                                 "MiB", ("<=", 0.5), digits=3)
-                bench.report.row(f"{what}, host, PSS", daemon.role("host").memory()["pss"] / MIB, "MiB")
-                end_all(daemon, ids)
+    for executer in ("stay-limits", "stay-sandbox"):
+        for count in bench.sizes((10, 100, 1000), (5, 10)):
+            memory_of_tasks(bench, executer, count)
+
+
+def memory_of_tasks(bench, executer, count):
+    with Daemon(bench.tree) as daemon:
+        wait_for("/readyz", lambda: daemon.ask("GET", "/readyz")[0] == 200)
+        roles = {process.pid for process in daemon.processes()}
+        ids = stay(daemon, executer, count, count)
+        settle()
+        used = [process.memory() for process in daemon.processes() if process.pid not in roles]
+        host = daemon.role("host").memory()
+        end_all(daemon, ids)
+    what = f"{executer.removeprefix('stay-')}, {count} running"
+    pss, private = (sum(process[kind] for process in used) / count / MIB for kind in ("pss", "private"))
+    bench.report.row(f"{what}, per task, PSS", pss, "MiB", digits=3)
+    bench.report.row(f"{what}, per task, private", private, "MiB", ("<=", 0.5), digits=3)
+    bench.report.row(f"{what}, host, PSS", host["pss"] / MIB, "MiB")
 
 
 # ---- growth ----
