@@ -9,9 +9,13 @@
  *     daemon/     berthd
  *     tasks/      controllers on; one child per attempt
  *
- * The group around KEY has to be emptied too. In a delegated unit only berthd is in it.
- * At the root of a cgroup namespace (a container) root moves everybody into KEY/daemon,
- * as is customary there.
+ * The group around KEY has to be emptied too. At the root of a cgroup namespace (a
+ * container) root moves everybody into KEY/daemon, as is customary there.
+ *
+ * A manager puts a restarted berthd into the group where it was first, and the kernel
+ * refuses that while tasks that go on keep controllers on in it. So KEY stands beside that
+ * group where its name says that the manager knows (systemd's DelegateSubgroup=daemon).
+ * Else root takes the top of the hierarchy, and only a user the very group.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,16 +79,19 @@ static int sub_dir(int parent, const char *name, int *ret_fd)
     return *ret_fd < 0 ? -errno : 0;
 }
 
+/* Those that cannot move show up as EBUSY later; new ones may come meanwhile. */
 static void move_all(int from, int daemon)
 {
-    char text[4096], value[16];
-    if (cgroup_read(from, "cgroup.procs", text, sizeof text) < 0)
-        return;
-    int pid, n;
-    for (const char *p = text; sscanf(p, "%d%n", &pid, &n) == 1; p += n) {
-        snprintf(value, sizeof value, "%d", pid);
-        cgroup_write(daemon, "cgroup.procs",
-                     value); /* one that cannot move shows up as EBUSY later */
+    char text[4096];
+    bool moved = true;
+    while (moved && cgroup_read(from, "cgroup.procs", text, sizeof text) > 0) {
+        char *save, *end = strrchr(text, '\n');
+        if (end)
+            *end = '\0'; /* what follows is the beginning of a number */
+        moved = false;
+        for (char *p = strtok_r(text, "\n", &save); p; p = strtok_r(NULL, "\n", &save))
+            moved |= strcmp(p, "0") && /* one of another pid namespace; to write: ourselves */
+                     cgroup_write(daemon, "cgroup.procs", p) == 0;
     }
 }
 
@@ -169,28 +176,48 @@ static int add_at(struct cgroup_base *b, const struct cgroup_place *place, unsig
     return r < 0 ? r : (int)on;
 }
 
+static bool cut_tail(char *path, const char *tail)
+{
+    size_t len = strlen(path), n = strlen(tail);
+    if (len < n || strcmp(path + len - n, tail))
+        return false;
+    path[len - n] = '\0';
+    return true;
+}
+
+/* 0 if the top has nothing to offer, and then nothing is added. */
+static int add_at_top(struct cgroup_base *b, struct cgroup_place top, unsigned want,
+                      const char *key, uid_t uid, gid_t gid, char *why)
+{
+    top.own[0] = '\0';
+    cleanup_close int root = open_own(&top);
+    if (!(listed(root, "cgroup.controllers") & want))
+        return 0;
+    unsigned count = b->count, use = b->use;
+    int on = add_at(b, &top, want, key, uid, gid, why);
+    if (on <= 0 && b->count > count) {
+        struct cgroup_hier *last = &b->hier[--b->count];
+        close(last->fd);
+        free(last->path);
+        b->use = use;
+    }
+    return on > 0 ? on : 0;
+}
+
 int cgroup2_add(struct cgroup_base *b, const struct cgroup_place *place, unsigned want,
                 const char *key, uid_t uid, gid_t gid, char *why)
 {
     struct cgroup_place at = *place;
     char tail[256];
-    /* Started from within an older daemon's leaf (a re-exec): the tree is two levels up. */
-    int n = snprintf(tail, sizeof tail, "/%s/daemon", key);
-    size_t len = strlen(at.own);
-    if (len >= (size_t)n && !strcmp(at.own + len - n, tail))
-        at.own[len - n] = '\0';
+    snprintf(tail, sizeof tail, "/%s/daemon", key); /* of an older daemon: a re-exec */
+    bool subgroup = cut_tail(at.own, tail) || cut_tail(at.own, "/daemon");
+    if (!subgroup && at.own[0] && geteuid() == 0) {
+        int on = add_at_top(b, at, want, key, uid, gid, why);
+        if (on)
+            return on;
+    }
     int on = add_at(b, &at, want, key, uid, gid, why);
-    struct cgroup_place top = at;
-    top.own[0] = '\0';
-    cleanup_close int root = open_own(&top);
-    if (on || geteuid() != 0 || !at.own[0] || !(listed(root, "cgroup.controllers") & want))
-        return on;
-    /* Root in a login session: its group is shared with a shell. The top has no such
-     * rule. */
-    struct cgroup_hier *last = &b->hier[--b->count];
-    close(last->fd);
-    free(last->path);
-    return add_at(b, &top, want, key, uid, gid, why);
+    return on < 0 && subgroup ? add_at(b, place, want, key, uid, gid, why) : on;
 }
 
 static int limit_write(int dir, const char *file, const char *value, bool optional,
