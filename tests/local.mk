@@ -133,11 +133,23 @@ ABI_TESTS = \
 	$(NULL)
 
 TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) $(E2E_TESTS)
+# In a QEMU guest.
+GUEST_TESTS = \
+	tests/guest/cgroup2.t \
+	$(NULL)
+
+TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
 SHARED_BY_TESTS = \
 	tests/e2e/common.sh \
 	tests/e2e/http.sh \
 	tests/e2e/wire.py \
 	tests/fake-host.h \
+	tests/guest/guest.sh \
+	tests/guest/image.sh \
+	tests/guest/init.sh \
+	tests/guest/layout.sh \
+	tests/guest/limits.t \
+	tests/guest/tsc-khz.c \
 	tests/tap.h \
 	tests/unit/sched-help.h \
 	tests/unit/spawn-help.h \
@@ -146,6 +158,7 @@ SHARED_BY_TESTS = \
 	$(NULL)
 EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
 	$(E2E_TESTS)
+EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
 
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp
@@ -158,3 +171,4 @@ tests/inst.stamp: $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) $(pkgl
 CLEANFILES += tests/inst.log
 clean-local:
 	-$(SHELL) $(srcdir)/tests/install-tree.sh --uninstall
+	-rm -rf tests/guest-image

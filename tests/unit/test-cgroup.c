@@ -269,6 +269,24 @@ static void test_join(void)
     close_group(g);
 }
 
+/* On version 1 each hierarchy costs; one that no limit needs is left alone. */
+static void test_joined(void)
+{
+    static const char in[] = "grep /joined /proc/self/cgroup | cut -d: -f2 | tr '\\n' ' '";
+    struct result res;
+    struct cgroup *g = open_group("joined", 0, 0, 0);
+    put_in(g, in, &res);
+    ok(res.out[0] && !strstr(res.out, "cpu") && !strstr(res.out, "blkio") &&
+           !strstr(res.out, "devices") && !strstr(res.out, "freezer"),
+       "what no limit needs is not joined: %s", res.out);
+    close_group(g);
+    g = open_group("joined", 0, 1, 0);
+    put_in(g, in, &res);
+    bool v2 = base->hier[base->count - 1].v2;
+    ok(v2 || !cgroup_has_cpu(base) || strstr(res.out, "cpu"), "what one needs is: %s", res.out);
+    close_group(g);
+}
+
 static void remember(void *arg, const char *name)
 {
     strcat(strcat(arg, name), " ");
@@ -382,6 +400,7 @@ static void use_base(void)
     test_signal(BERTH_ISOLATE_PID);
     test_fork_bomb();
     test_join();
+    test_joined();
     test_leftovers();
     test_cpu_time();
     test_renew();
