@@ -12,7 +12,7 @@
 # Each check of a test in the guest is one of the test that ran it.
 # shellcheck disable=SC2154 # srcdir, builddir, T and INST are set by lib.sh
 
-guest_seconds=${BERTH_GUEST_LIMIT:-360} # for all of it; a guest that hangs is ended
+guest_seconds=$((${BERTH_TEST_LIMIT:-400} - 30)) # a guest that hangs is ended before the test is
 image=$builddir/tests/guest-image
 
 in_guest() { # what is there at the same place, besides the tools

@@ -30,7 +30,8 @@ scope) enter "$user/berth.scope" ;;
 container)
     enter $top/machine.slice
     # shellcheck disable=SC2016 # the inner shell's
-    exec unshare --cgroup --mount sh -c 'mount -t cgroup2 none /sys/fs/cgroup
+    exec unshare --cgroup --mount sh -ec 'umount /sys/fs/cgroup
+        mount -t cgroup2 none /sys/fs/cgroup
         sleep 1001 & exec "$@"' sh "$@"
     ;;
 top) ;;

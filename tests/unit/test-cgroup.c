@@ -276,14 +276,13 @@ static void test_joined(void)
     struct result res;
     struct cgroup *g = open_group("joined", 0, 0, 0);
     put_in(g, in, &res);
-    ok(res.out[0] && !strstr(res.out, "cpu") && !strstr(res.out, "blkio") &&
-           !strstr(res.out, "devices") && !strstr(res.out, "freezer"),
+    ok(res.out[0] && !strstr(res.out, "cpu") && !strstr(res.out, "freezer"),
        "what no limit needs is not joined: %s", res.out);
     close_group(g);
     g = open_group("joined", 0, 1, 0);
     put_in(g, in, &res);
-    bool v2 = base->hier[base->count - 1].v2;
-    ok(v2 || !cgroup_has_cpu(base) || strstr(res.out, "cpu"), "what one needs is: %s", res.out);
+    ok(base->hier[0].v2 || !cgroup_has_cpu(base) || strstr(res.out, "cpu"),
+       "what one needs is: %s", res.out);
     close_group(g);
 }
 
@@ -298,8 +297,7 @@ static int refuse(void *arg)
     return 0;
 }
 
-/* What a crash leaves: groups without an owner, used or empty, some with groups below
- * them. */
+/* What a crash leaves: groups without an owner, used or empty, with groups below them. */
 static void test_leftovers(void)
 {
     char names[256] = "", text[64];
@@ -423,10 +421,8 @@ static void check_kind(void)
 {
     const char *want = getenv("BERTH_TEST_CGROUP");
     printf("# %s: %s\n", cgroup_base_kind(base), cgroup_base_text(base));
-    if (!want)
-        return;
-    is_str(cgroup_base_kind(base), want, "the kind that is there is used");
-    is_str(cgroup_base_text(base), "", "and nothing is missing");
+    ok(!want || !strcmp(cgroup_base_kind(base), want), "the kind that is there is used");
+    ok(!want || !*cgroup_base_text(base), "and nothing is missing");
 }
 
 static void as_worker(void *shared)
@@ -445,8 +441,7 @@ static void as_worker(void *shared)
     cgroup_base_free(base);
 }
 
-/* A hybrid machine's version 2 has no controllers, but processes can be kept track of in
- * it. */
+/* A hybrid machine's version 2 has no controllers, but can keep track of processes. */
 static void by_version2(void *shared)
 {
     struct cgroup_place place = {.mount = "/sys/fs/cgroup/unified"};
