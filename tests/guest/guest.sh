@@ -10,24 +10,24 @@
 #   done_testing
 #
 # Each check of a test in the guest is one of the test that ran it.
-# shellcheck disable=SC2154 # srcdir, builddir, T and INST are set by lib.sh
+# shellcheck disable=SC2154,SC2086 # srcdir, builddir, T and INST are set by lib.sh; CC may have options
 
-guest_seconds=$((${BERTH_TEST_LIMIT:-400} - 30)) # a guest that hangs is ended before the test is
+guest_end=$((${BERTH_TEST_LIMIT:-400} - 30)) # a guest that hangs is ended before the test is
 image=$builddir/tests/guest-image
 
 in_guest() { # what is there at the same place, besides the tools
     find "$INST" \( -type f -o -type l \) -not -path '*/share/*'
-    find "$builddir/tests/unit" -maxdepth 1 -type f -perm -u+x -name 'test-*'
-    find "$srcdir"/tests/{lib.sh,e2e,guest} -type f
+    grep -oE '/[^ ]+' "$T/tests"
+    find "$srcdir"/tests/{lib.sh,e2e/common.sh,guest} -type f
     echo "$builddir/tests/inst.stamp"
 }
 
-make_image() { # TESTS
+make_image() {
     in_guest >"$T/in-guest"
     mkdir -p "$image"
     # One at a time: they share the kernel.
-    flock "$image" bash "$srcdir/tests/guest/image.sh" "$image" "$1" "$T/in-guest" "$T/initrd" >"$T/image.log" 2>&1 &&
-        "${CC:-cc}" -O2 -o "$T/tsc-khz" "$srcdir/tests/guest/tsc-khz.c" >>"$T/image.log" 2>&1
+    flock "$image" bash "$srcdir/tests/guest/image.sh" "$image" "$T/tests" "$T/in-guest" "$T/initrd" >"$T/image.log" 2>&1 &&
+        ${CC:-cc} -O2 -o "$T/tsc-khz" "$srcdir/tests/guest/tsc-khz.c" >>"$T/image.log" 2>&1
 }
 
 boot() { # the console goes to $T/console
@@ -36,7 +36,8 @@ boot() { # the console goes to $T/console
         noreplace-smp cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 init_on_alloc=0 nopku
         cgroup_no_v1=all tsc=reliable tsc_early_khz=$("$T/tsc-khz")
         CI=true BERTH_SRCDIR=$srcdir BERTH_BUILDDIR=$builddir"
-    timeout --kill-after=5 "$guest_seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
+    # In the foreground: what ends this test ends QEMU, too.
+    timeout --foreground --kill-after=5 $((guest_end - SECONDS)) qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
         -M microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on,x-option-roms=off -bios qboot.rom \
         -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$image/vmlinuz" -initrd "$T/initrd" -append "${kernel_line//$'\n'/ }" -serial "file:$T/console" \
@@ -82,11 +83,11 @@ report() { # the console as TAP
 run_in_guest() { # tests from stdin
     [ "$(uname -m)" = x86_64 ] || skip_all_machine "the guest is made of an x86-64 build"
     [ -z "${SANITIZE_CFLAGS:-}" ] || skip_all_machine "a sanitized build is too slow in an emulated machine"
-    need qemu-system-x86_64 cpio busybox apt-get dpkg-deb "${CC:-cc}"
+    need qemu-system-x86_64 cpio busybox apt-get dpkg-deb
     find_tree
     cat >"$T/tests"
     touch "$T/console"
-    if ! make_image "$T/tests"; then
+    if ! make_image; then
         skip "no image of a guest can be made: $(tail -n 1 "$T/image.log")"
         diag "$(tail -n 20 "$T/image.log")"
         return
