@@ -13,10 +13,10 @@ run_in_guest <<TESTS
 top 60 $unit/test-cgroup
 user 60 $as_nobody $srcdir/tests/guest/layout.sh $unit/test-cgroup
 top 60 $unit/test-spawn-death
-service 300 $limits
-subgroup 300 $limits
-user 300 $limits
-scope 300 $limits
-container 300 $limits
+service $guest_end $limits
+subgroup $guest_end $limits
+user $guest_end $limits
+scope $guest_end $limits
+container $guest_end $limits
 TESTS
 done_testing
