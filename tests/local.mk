@@ -96,6 +96,22 @@ EXTRA_DIST += \
 	tests/bench/report.py \
 	tests/bench/run \
 	$(NULL)
+# ---- payloads up to no good, for the tests of the whole ----
+
+# What they do is the test: without sanitizers, which reserve address space and change what fails.
+check_PROGRAMS += tests/hostile/hostile
+tests_hostile_hostile_SOURCES = \
+	tests/hostile/fill.c \
+	tests/hostile/frozen.c \
+	tests/hostile/gain.c \
+	tests/hostile/hostile.h \
+	tests/hostile/main.c \
+	tests/hostile/procs.c \
+	tests/hostile/reach.c \
+	$(NULL)
+tests_hostile_hostile_CFLAGS = $(WARN_CFLAGS) $(WERROR_CFLAGS)
+tests_hostile_hostile_LDFLAGS =
+tests_hostile_hostile_LDADD =
 
 # ---- tests of the whole, against an installed tree ----
 
@@ -111,6 +127,7 @@ E2E_TESTS = \
 	tests/e2e/docs.t \
 	tests/e2e/example.t \
 	tests/e2e/files.t \
+	tests/e2e/hostile-procs.t \
 	tests/e2e/http-access.t \
 	tests/e2e/http.t \
 	tests/e2e/install.t \
@@ -141,6 +158,7 @@ GUEST_TESTS = \
 TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
 SHARED_BY_TESTS = \
 	tests/e2e/common.sh \
+	tests/e2e/hostile.sh \
 	tests/e2e/http.sh \
 	tests/e2e/wire.py \
 	tests/fake-host.h \

@@ -67,6 +67,8 @@ int streams_open(struct supervisor *s, int ret_write_fds[2], struct berth_error 
         int fds[2];
         if (pipe2(fds, O_CLOEXEC) < 0)
             return berth_fail_errno(err, errno, "pipe");
+        /* A payload can open this end too, and read what we were told of before we do. */
+        fcntl(fds[0], F_SETFL, O_NONBLOCK);
         s->out[i] = (struct stream){.s = s, .fd = fds[0], .name = names[i]};
         ret_write_fds[i] = fds[1];
     }
@@ -105,7 +107,7 @@ static void stream_readable(void *arg, uint32_t events)
     (void)events;
     cleanup_free char *heap = malloc(READ_BYTES);
     ssize_t n = read(st->fd, heap ? heap : spare, heap ? READ_BYTES : sizeof spare);
-    if (n < 0 && errno == EINTR)
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n > 0) {
         stream_store(st, heap ? heap : spare, (size_t)n);
