@@ -11,6 +11,7 @@
 #include "worker/supervisor_int.h"
 
 #define STDERR_TAIL 8192
+#define OUTPUT_TAIL (24u << 20) /* and 32 MiB of files: a result has to fit into a frame */
 
 /* Zeros and less stand for what is not known or was not asked. */
 static void put_if(struct arena *a, struct value *map, const char *key, int64_t i)
@@ -128,7 +129,7 @@ static void put_output(struct supervisor *s, struct arena *a, struct value *r)
     cleanup_buf struct buf out = BUF_INIT, tail = BUF_INIT;
     uint64_t max = (uint64_t)s->at->plan.output_max_bytes;
     if (s->out[0].file)
-        output_tail(s->out[0].file, max, &out);
+        output_tail(s->out[0].file, max < OUTPUT_TAIL ? max : OUTPUT_TAIL, &out);
     if (s->out[1].file)
         output_tail(s->out[1].file, STDERR_TAIL, &tail);
     value_put_bin(a, r, "output", out.data ? out.data : "", out.len);

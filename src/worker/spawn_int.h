@@ -30,7 +30,7 @@ struct spawn_plan {
     int limit_of[5]; /* RLIMIT_* */
     int limit_count;
     char uid_map[40], gid_map[40];
-    char tmp_options[64], dev_options[64];
+    char tmp_options[96], dev_options[96];
     char *stack; /* with init: lower half the payload's until exec, upper half init's */
     size_t stack_size;
 };

@@ -112,7 +112,7 @@ static void add_limit(struct spawn_plan *p, int resource, rlim_t value)
 static void fill_limits(struct spawn_plan *p)
 {
     const struct spawn_request *r = p->req;
-    add_limit(p, RLIMIT_CORE, 0);
+    add_limit(p, RLIMIT_CORE, 1); /* 0 would still feed a program in core_pattern: core(5) */
     if (r->rlimit_as)
         add_limit(p, RLIMIT_AS, r->rlimit_as);
     if (r->rlimit_nproc)
@@ -158,10 +158,12 @@ int plan_fill(struct spawn_plan *p, const struct spawn_request *req,
     snprintf(p->uid_map, sizeof p->uid_map, "%u %u 1", geteuid(), geteuid());
     snprintf(p->gid_map, sizeof p->gid_map, "%u %u 1", getegid(), getegid());
     uint64_t tmp = req->tmp_bytes ? req->tmp_bytes : DEFAULT_TMP_BYTES;
-    snprintf(p->tmp_options, sizeof p->tmp_options, "mode=1777,size=%llu",
-             (unsigned long long)tmp);
-    snprintf(p->dev_options, sizeof p->dev_options, "mode=0755,size=%llu",
-             (unsigned long long)tmp);
+    /* Empty files have no size, but take memory of the kernel's. */
+    unsigned long long files = tmp / 1024 + 1024;
+    snprintf(p->tmp_options, sizeof p->tmp_options, "mode=1777,size=%llu,nr_inodes=%llu",
+             (unsigned long long)tmp, files);
+    snprintf(p->dev_options, sizeof p->dev_options, "mode=0755,size=%llu,nr_inodes=%llu",
+             (unsigned long long)tmp, files);
     return 0;
 }
 

@@ -107,6 +107,45 @@ int64_t stage_copy(int from, int to, uint64_t max)
     }
 }
 
+/* One stretch of data; what is not there any more is left out. */
+static int copy_stretch(int from, int to, off_t at, off_t end, char *block, size_t size)
+{
+    while (at < end) {
+        size_t want = end - at < (off_t)size ? (size_t)(end - at) : size;
+        ssize_t n = pread(from, block, want, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        for (ssize_t done = 0; done < n;) {
+            ssize_t w = pwrite(to, block + done, (size_t)(n - done), at + done);
+            if (w < 0 && errno != EINTR)
+                return -errno;
+            done += w > 0 ? w : 0;
+        }
+        at += n;
+    }
+    return 0;
+}
+
+int64_t stage_copy_sparse(int from, int to)
+{
+    cleanup_free char *block = malloc(1 << 16);
+    off_t size = lseek(from, 0, SEEK_END), at = 0, end;
+    if (!block || size < 0)
+        return block ? -errno : -ENOMEM;
+    while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
+        end = lseek(from, at, SEEK_HOLE);
+        int rc = end < 0 ? -errno : copy_stretch(from, to, at, end, block, 1 << 16);
+        if (rc < 0)
+            return rc;
+        at = end;
+    }
+    if (errno != ENXIO) /* no more data: lseek(2) */
+        return -errno;
+    return ftruncate(to, size) < 0 ? -errno : size;
+}
+
 /* ---- the image ---- */
 
 static void progress(void *arg, const char *line)

@@ -22,6 +22,8 @@ int stage_root(const char *const *roots, const char *path, const char **ret_rest
 int open_below(int dir_fd, const char *path, int flags, unsigned mode, bool allow_links);
 /* Copies until the end of file; more than max is -EFBIG. Number of bytes or -errno. */
 int64_t stage_copy(int from, int to, uint64_t max);
+/* Copies a file and its holes, into an empty one. Size of the file or -errno. */
+int64_t stage_copy_sparse(int from, int to);
 bool stage_is_url(const char *s);
 
 /* Runs the helper program for a URL: `get` writes to fd, `put` reads from it. max: of

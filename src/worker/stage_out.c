@@ -16,6 +16,9 @@
 #include "base/str.h"
 #include "worker/stage.h"
 
+#define INLINE_MAX (32u << 20) /* of all files together: a result has to fit into a frame */
+#define ENTRY_BYTES 64         /* at most, without name and content */
+
 struct stage_out {
     struct supervisor *s;
     int work_fd;
@@ -23,6 +26,8 @@ struct stage_out {
     struct value list; /* for the result */
     const struct task_file_out *f;
     int found;
+    bool unfit; /* what the payload made is the reason that it failed */
+    uint64_t inlined;
 };
 
 static bool is_glob(const char *s)
@@ -36,6 +41,22 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* Ways in which a file can be made unreadable on purpose. */
+static bool is_made_so(int code)
+{
+    switch (code) {
+    case EACCES:
+    case EPERM:
+    case ELOOP:
+    case EXDEV:
+    case ENOTDIR:
+    case ENXIO: /* a socket */
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int open_own(struct stage_out *o, const char *path, struct stat *st,
                     struct berth_error *err)
 {
@@ -43,12 +64,15 @@ static int open_own(struct stage_out *o, const char *path, struct stat *st,
     files_as(at->uid, at->gid);
     int fd = open_below(o->work_fd, path, O_RDONLY | O_NONBLOCK, 0, false);
     files_as_self();
-    if (fd < 0)
+    if (fd < 0) {
+        o->unfit = is_made_so(-fd);
         return berth_fail_errno(err, -fd, "cannot read '%s'", path);
+    }
     bool own = fstat(fd, st) == 0 && S_ISREG(st->st_mode) &&
                (at->uid == (uid_t)-1 || st->st_uid == at->uid);
     if (!own) {
         close(fd);
+        o->unfit = true;
         return berth_fail(err, EINVAL, "'%s' is not a file of the payload's own", path);
     }
     return fd;
@@ -56,15 +80,37 @@ static int open_own(struct stage_out *o, const char *path, struct stat *st,
 
 /* ---- where to ---- */
 
+static int unfit(struct stage_out *o, struct berth_error *err, const char *format,
+                 long long size, long long max)
+{
+    o->unfit = true;
+    return berth_fail(err, EFBIG, format, size, max);
+}
+
+/* Every entry takes room in the result, with content or without. */
+static int count_inline(struct stage_out *o, uint64_t bytes, struct berth_error *err)
+{
+    o->inlined += bytes;
+    if (o->inlined <= INLINE_MAX)
+        return 0;
+    return unfit(o, err,
+                 "has, with the files before it, %lld bytes, and %lld fit into a result: "
+                 "give it a 'to', or let the task make one file of them",
+                 (long long)o->inlined, INLINE_MAX);
+}
+
 static int to_inline(struct stage_out *o, int fd, const struct stat *st,
                      struct value *entry, struct berth_error *err)
 {
     int64_t max = o->s->at->plan.output_max_bytes;
     if (st->st_size > max)
-        return berth_fail(err, EFBIG,
-                          "has %lld bytes, more than the %lld that fit into a result: "
-                          "give it a 'to'",
-                          (long long)st->st_size, (long long)max);
+        return unfit(o, err,
+                     "has %lld bytes, more than the %lld that fit into a result: "
+                     "give it a 'to'",
+                     (long long)st->st_size, (long long)max);
+    int rc = count_inline(o, (uint64_t)st->st_size, err);
+    if (rc < 0)
+        return rc;
     cleanup_free char *data = malloc((size_t)st->st_size + 1);
     size_t len = 0;
     if (!data)
@@ -101,7 +147,7 @@ static int to_local(struct stage_out *o, int fd, const char *to, struct value *e
         openat(dir_fd, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (out < 0)
         return berth_fail_errno(err, errno, "cannot write in the directory of '%s'", to);
-    int64_t n = stage_copy(fd, out, UINT64_MAX);
+    int64_t n = stage_copy_sparse(fd, out);
     if (n >= 0 && (fsync(out) < 0 || renameat(dir_fd, part, dir_fd, base_name(rest)) < 0))
         n = -errno;
     if (n < 0) {
@@ -122,6 +168,12 @@ static const char *target(struct stage_out *o, const char *path)
     return arena_fmt(o->a, "%s%s%s", to, slash ? "" : "/", base_name(path));
 }
 
+/* It has holes, which a transfer would fill. */
+static bool is_larger_than_disk(const struct stage_out *o, const struct stat *st)
+{
+    return o->s->held.disk && st->st_size > o->s->at->plan.resources.disk_bytes;
+}
+
 static int out_file(struct stage_out *o, const char *path, struct berth_error *err)
 {
     struct stat st;
@@ -131,7 +183,9 @@ static int out_file(struct stage_out *o, const char *path, struct berth_error *e
         return fd;
     o->found++;
     value_put_str(o->a, &entry, "path", path);
-    int rc = 0;
+    int rc = count_inline(o, strlen(path) + ENTRY_BYTES, err);
+    if (rc < 0)
+        return rc;
     if (!o->f->to) {
         rc = to_inline(o, fd, &st, &entry, err);
     } else {
@@ -139,7 +193,11 @@ static int out_file(struct stage_out *o, const char *path, struct berth_error *e
         if (!to)
             return berth_fail(err, ENOMEM, "out of memory");
         value_put_str(o->a, &entry, "to", to);
-        if (stage_is_url(to)) {
+        if (stage_is_url(to) && is_larger_than_disk(o, &st)) {
+            rc = unfit(o, err, "has %lld bytes, more than the task's disk of %lld",
+                       (long long)st.st_size,
+                       (long long)o->s->at->plan.resources.disk_bytes);
+        } else if (stage_is_url(to)) {
             value_put_int(o->a, &entry, "size", st.st_size);
             rc = fetch_put(o->s, to, fd, err);
         } else {
@@ -165,6 +223,11 @@ static int out_glob(struct stage_out *o, struct berth_error *err)
                         false);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     files_as_self();
+    if (!dir && fd != -ENOENT) {
+        o->unfit = is_made_so(-fd);
+        rc = berth_fail_errno(err, fd < 0 ? -fd : ENOMEM, "cannot read '%s'",
+                             *dir_path ? dir_path : ".");
+    }
     for (struct dirent *e; rc == 0 && dir && (e = readdir(dir));) {
         if (fnmatch(pattern, e->d_name, FNM_PERIOD) != 0 || e->d_type == DT_DIR)
             continue;
@@ -187,6 +250,7 @@ static bool is_optional(const struct stage_out *o)
 static int out_one(struct stage_out *o, struct berth_error *err)
 {
     o->found = 0;
+    o->unfit = false;
     int rc =
         is_glob(base_name(o->f->path)) ? out_glob(o, err) : out_file(o, o->f->path, err);
     bool missing = rc == -ENOENT && !o->found; /* else it is the target that is not there */
@@ -198,7 +262,7 @@ static int out_one(struct stage_out *o, struct berth_error *err)
         stage_blame(o->s, BERTH_VERDICT_FAILED, BERTH_BLAME_TASK, 0);
         return berth_fail(err, ENOENT, "files.out '%.120s' was not made", o->f->path);
     }
-    if (rc == -EFBIG || (!o->found && (rc == -EINVAL || rc == -ELOOP)))
+    if (rc < 0 && o->unfit)
         stage_blame(o->s, BERTH_VERDICT_FAILED, BERTH_BLAME_TASK, 0);
     return rc < 0 ? berth_wrap(err, "files.out '%.80s'", o->f->path) : 0;
 }
