@@ -5,6 +5,7 @@
 #define CLI_CLI_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/fail.h"
@@ -72,6 +73,8 @@ int cli_verdict_status(const char *verdict);
 
 /* print.c */
 void print_text(const char *s); /* control characters made harmless */
+void print_line(FILE *to, const char *s); /* likewise */
+void print_output(FILE *to, const char *s, size_t len); /* likewise, on a terminal */
 void print_time(int64_t unix_ms);
 void print_fields(const struct value *map); /* "key: value" lines, maps inside indented */
 struct column {

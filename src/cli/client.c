@@ -185,7 +185,7 @@ int cli_print_json(struct cli *c, const struct value *v)
     cleanup_buf struct buf out = BUF_INIT;
     if (value_to_json(v, &out, c->terminal) < 0)
         return EXIT_BAD;
-    fwrite(out.data, 1, out.len, stdout);
+    print_output(stdout, out.data, out.len);
     putchar('\n');
     fflush(stdout);
     return EXIT_GOOD;

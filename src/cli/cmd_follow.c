@@ -38,7 +38,7 @@ int cmd_logs(struct cli *c, int argc, char **argv)
         if (data && c->json)
             cli_print_json(c, &frame);
         else if (data) {
-            fwrite(data->s, 1, data->len, stdout);
+            print_output(stdout, data->s, data->len);
             fflush(stdout);
         }
         arena_free(c->arena);

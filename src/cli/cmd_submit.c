@@ -221,11 +221,11 @@ static int build(struct cli *c, struct submit *s, char **words, int count)
     return s->file && take_file(c, s) < 0 ? cli_fail_here(c, EXIT_BAD) : EXIT_GOOD;
 }
 
-static void print_output(const struct value *result, const char *key, FILE *to)
+static void print_stream(const struct value *result, const char *key, FILE *to)
 {
     const struct value *v = value_get(result, key);
     if (v && (v->type == VALUE_BIN || v->type == VALUE_STR))
-        fwrite(v->s, 1, v->len, to);
+        print_output(to, v->s, v->len);
 }
 
 static void print_end(const struct value *result)
@@ -240,8 +240,10 @@ static void print_end(const struct value *result)
         fprintf(stderr, ", signal %lld", (long long)value_int(result, "signal", 0));
     else if (strcmp(verdict, "failed") == 0)
         fprintf(stderr, ", exit code %lld", (long long)value_int(result, "exit_code", -1));
-    if (error && error->type == VALUE_MAP)
-        fprintf(stderr, ": %s", value_str(error, "message", ""));
+    if (error && error->type == VALUE_MAP) {
+        fputs(": ", stderr);
+        print_line(stderr, value_str(error, "message", ""));
+    }
     fputc('\n', stderr);
 }
 
@@ -256,8 +258,8 @@ static int wait_result(struct cli *c, const struct submit *s)
     if (c->json) {
         cli_print_json(c, &frame);
     } else {
-        print_output(&frame, "output", stdout);
-        print_output(&frame, "stderr_tail", stderr);
+        print_stream(&frame, "output", stdout);
+        print_stream(&frame, "stderr_tail", stderr);
         if (!s->quiet)
             print_end(&frame);
     }

@@ -1,23 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /* Output for people: tables, fields, times. Text from tasks is made harmless for a terminal. */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
 
-static bool is_control(char c)
+/* Bytes of the control character at s, 0 for any other: of ASCII, and those that UTF-8 writes as 0xc2
+ * and 0x80 to 0x9f, among which is another way to begin an escape sequence. */
+static size_t control_at(const char *s, const char *end)
 {
-    return ((unsigned char)c < 32 && c != '\t') || c == 127;
+    unsigned char c = (unsigned char)*s;
+    if (c < 32 || c == 127)
+        return 1;
+    return c == 0xc2 && s + 1 < end && (unsigned char)s[1] >= 0x80 &&
+                   (unsigned char)s[1] < 0xa0
+               ? 2
+               : 0;
+}
+
+static void print_clean(FILE *to, const char *s, size_t len, const char *keep)
+{
+    for (const char *end = s + len; s < end;) {
+        size_t n = control_at(s, end);
+        putc(n && (!*s || !strchr(keep, *s)) ? '?' : *s, to);
+        s += n ? n : 1;
+    }
+}
+
+void print_line(FILE *to, const char *s)
+{
+    print_clean(to, s, strlen(s), "\t");
 }
 
 void print_text(const char *s)
 {
-    for (; s && *s; s++)
-        putchar(is_control(*s) ? '?' : *s);
+    if (s)
+        print_line(stdout, s);
+}
+
+void print_output(FILE *to, const char *s, size_t len)
+{
+    if (isatty(fileno(to)))
+        print_clean(to, s, len, "\t\n");
+    else
+        fwrite(s, 1, len, to);
 }
 
 static void format_time(int64_t unix_ms, char *out, size_t len)
@@ -94,8 +124,7 @@ static void print_block(const struct value *v, int indent)
         const char *stop = memchr(line, '\n', (size_t)(end - line));
         next = stop ? stop + 1 : end;
         printf("\n%*s", indent, "");
-        for (; line < (stop ? stop : end); line++)
-            putchar(is_control(*line) ? '?' : *line);
+        print_clean(stdout, line, (size_t)((stop ? stop : end) - line), "\t");
     }
 }
 
@@ -151,9 +180,10 @@ static void cell_text(const struct column *c, const struct value *v, char *out, 
         snprintf(out, len, "%lld", (long long)v->i);
     else if (v->type == VALUE_FLOAT)
         snprintf(out, len, "%g", v->f);
-    for (char *s = out; *s; s++)
-        if (iscntrl((unsigned char)*s))
-            *s = '?';
+    const char *end = out + strlen(out);
+    for (char *s = out; s < end; s++)
+        for (size_t n = control_at(s, end); n > 0; n--)
+            s[n - 1] = '?';
 }
 
 void print_table(const struct column *columns, const struct value *rows)
