@@ -127,7 +127,11 @@ E2E_TESTS = \
 	tests/e2e/docs.t \
 	tests/e2e/example.t \
 	tests/e2e/files.t \
+	tests/e2e/hostile-files.t \
+	tests/e2e/hostile-fill.t \
+	tests/e2e/hostile-frozen.t \
 	tests/e2e/hostile-procs.t \
+	tests/e2e/hostile-reach.t \
 	tests/e2e/http-access.t \
 	tests/e2e/http.t \
 	tests/e2e/install.t \
@@ -168,6 +172,7 @@ SHARED_BY_TESTS = \
 	tests/guest/layout.sh \
 	tests/guest/limits.t \
 	tests/guest/tsc-khz.c \
+	tests/hostile/terminal.py \
 	tests/tap.h \
 	tests/unit/sched-help.h \
 	tests/unit/spawn-help.h \

@@ -114,7 +114,8 @@ static bool is_block(const struct value *v)
 {
     if (v->type == VALUE_STR)
         return memchr(v->s, '\n', v->len);
-    return v->type == VALUE_BIN && v->len && is_utf8(v->s, v->len) && !memchr(v->s, '\0', v->len);
+    return v->type == VALUE_BIN && v->len && is_utf8(v->s, v->len) &&
+           !memchr(v->s, '\0', v->len);
 }
 
 static void print_block(const struct value *v, int indent)

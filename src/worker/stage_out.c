@@ -226,7 +226,7 @@ static int out_glob(struct stage_out *o, struct berth_error *err)
     if (!dir && fd != -ENOENT) {
         o->unfit = is_made_so(-fd);
         rc = berth_fail_errno(err, fd < 0 ? -fd : ENOMEM, "cannot read '%s'",
-                             *dir_path ? dir_path : ".");
+                              *dir_path ? dir_path : ".");
     }
     for (struct dirent *e; rc == 0 && dir && (e = readdir(dir));) {
         if (fnmatch(pattern, e->d_name, FNM_PERIOD) != 0 || e->d_type == DT_DIR)

@@ -25,7 +25,7 @@ output() { get '.output_b64 // empty' | base64 -d; }
 
 begin_as_root() {
     mode=root
-    ok 'start_berth' "root: berthd starts"
+    ok 'start_berth' "root: berthd starts" || done_testing
     begin_victim
 }
 
@@ -36,7 +36,7 @@ begin_as_user() { # with a state of its own; where the test is no root's, as it 
         mkdir "$T/state" "$T/run"
     fi
     mode=user
-    ok 'start_berth_as_user' "user: berthd starts"
+    ok 'start_berth_as_user' "user: berthd starts" || done_testing
     begin_victim
 }
 
@@ -106,11 +106,4 @@ others_work() { # NAME
 }
 
 enforced() { [ "$(ask explain at --json | jq -r ".limits.$1.enforced")" != no ]; }
-payloads_of() { # NAME: pids of what runs as "hostile NAME"
-    local pid
-    for pid in $(left_processes); do
-        case $( { tr "\0" " " <"/proc/$pid/cmdline"; } 2>/dev/null) in
-        "$T/tools/hostile $1"*) echo "$pid" ;;
-        esac
-    done
-}
+payloads_of() { pgrep -f "^$T/tools/hostile $1"; } # NAME: pids of what runs as "hostile NAME"

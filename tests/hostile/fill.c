@@ -17,7 +17,8 @@
 
 #include "hostile.h"
 
-static unsigned long long number(int argc, char **argv, int at, unsigned long long otherwise)
+static unsigned long long number(int argc, char **argv, int at,
+                                 unsigned long long otherwise)
 {
     return argc > at ? strtoull(argv[at], NULL, 0) : otherwise;
 }

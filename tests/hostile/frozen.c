@@ -34,9 +34,10 @@ int hostile_frozen(int argc, char **argv)
     if (argc < 2)
         return 2;
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other",
-             fd);
-    if (fd < 0 || mount("frozen", argv[1], "fuse.frozen", MS_NOSUID | MS_NODEV, options) < 0) {
+    snprintf(options, sizeof options,
+             "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd);
+    if (fd < 0 ||
+        mount("frozen", argv[1], "fuse.frozen", MS_NOSUID | MS_NODEV, options) < 0) {
         perror("cannot mount a FUSE file system");
         return 1;
     }

@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -26,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hostile.h"
@@ -62,7 +62,8 @@ static long raise_ambient(const char *what)
 static long new_privileges(const char *what)
 {
     (void)what;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0) < 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
+    if (prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0) < 0 &&
+        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
         return -1;
     return 0;
 }
@@ -238,7 +239,8 @@ static long call_module(const char *what)
 static long call_reboot(const char *what)
 {
     (void)what;
-    return syscall(SYS_reboot, 0xfee1dead, 672274793, 0 /* LINUX_REBOOT_CMD_CAD_OFF */, NULL);
+    return syscall(SYS_reboot, 0xfee1dead, 672274793, 0 /* LINUX_REBOOT_CMD_CAD_OFF */,
+                   NULL);
 }
 
 static long call_clock(const char *what)
@@ -460,8 +462,8 @@ static const struct {
     {"chown", "1", give_away},
     {"nice", "-20", more_urgent},
     {"scheduler", "fifo", real_time},
-    {"rlimit", "4", raise_limit}, /* RLIMIT_CORE */
-    {"rlimit", "7", raise_limit}, /* RLIMIT_NOFILE */
+    {"rlimit", "4", raise_limit},        /* RLIMIT_CORE */
+    {"rlimit", "7", raise_limit},        /* RLIMIT_NOFILE */
     {"socket", "17/3/768", open_socket}, /* AF_PACKET */
     {"socket", "2/3/1", open_socket},    /* raw ICMP */
     {"socket", "38/5/0", open_socket},   /* AF_ALG */

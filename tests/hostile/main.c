@@ -18,30 +18,32 @@
 static const struct {
     const char *name;
     hostile_fn *run;
-} tools[] = {
-    {"whoami", hostile_whoami},
-    {"frozen", hostile_frozen},
-}, payloads[] = {
-    {"bomb", hostile_bomb},
-    {"deaf", hostile_deaf},
-    {"flee", hostile_flee},
-    {"stop-self", hostile_stop_self},
-    {"at-parent", hostile_at_parent},
-    {"disguise", hostile_disguise},
-    {"linger", hostile_linger},
-    {"limit-init", hostile_limit_init},
-    {"flood", hostile_flood},
-    {"close-all", hostile_close_all},
-    {"steal-output", hostile_steal_output},
-    {"descriptors", hostile_descriptors},
-    {"memory", hostile_memory},
-    {"disk", hostile_disk},
-    {"inodes", hostile_inodes},
-    {"deep", hostile_deep},
-    {"pipes", hostile_pipes},
-    {"keep", hostile_keep},
-    {"gain", hostile_gain},
-    {"reach", hostile_reach},
+} tools[] =
+    {
+        {"whoami", hostile_whoami},
+        {"frozen", hostile_frozen},
+},
+  payloads[] = {
+      {"bomb", hostile_bomb},
+      {"deaf", hostile_deaf},
+      {"flee", hostile_flee},
+      {"stop-self", hostile_stop_self},
+      {"at-parent", hostile_at_parent},
+      {"disguise", hostile_disguise},
+      {"linger", hostile_linger},
+      {"limit-init", hostile_limit_init},
+      {"flood", hostile_flood},
+      {"close-all", hostile_close_all},
+      {"steal-output", hostile_steal_output},
+      {"descriptors", hostile_descriptors},
+      {"memory", hostile_memory},
+      {"disk", hostile_disk},
+      {"inodes", hostile_inodes},
+      {"deep", hostile_deep},
+      {"pipes", hostile_pipes},
+      {"keep", hostile_keep},
+      {"gain", hostile_gain},
+      {"reach", hostile_reach},
 };
 
 void hostile_try(const char *name, const char *what, long (*act)(const char *what))
@@ -80,7 +82,8 @@ int main(int argc, char **argv)
         if (!strcmp(argv[1], tools[i].name))
             return tools[i].run(argc - 1, argv + 1);
     if (!is_harmless()) {
-        fputs("hostile: runs only as a payload: with no_new_privs, and not as root\n", stderr);
+        fputs("hostile: runs only as a payload: with no_new_privs, and not as root\n",
+              stderr);
         return 2;
     }
     for (size_t i = 0; argc > 1 && i < countof(payloads); i++)

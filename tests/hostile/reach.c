@@ -111,12 +111,18 @@ static void reach_pid(const char *what)
     static const struct {
         const char *name;
         long (*act)(const char *what);
-    } ways[] = {{"memory", open_memory},         {"environ", open_environment},
-                {"output", open_its_output},     {"root", open_its_root},
-                {"oom_score", write_oom_score},  {"ptrace", trace},
-                {"process_vm_readv", read_memory}, {"prlimit", set_limit},
-                {"affinity", set_affinity},      {"nice", make_nice},
-                {"SIGSTOP", send_stop},          {"pidfd", send_by_descriptor},
+    } ways[] = {{"memory", open_memory},
+                {"environ", open_environment},
+                {"output", open_its_output},
+                {"root", open_its_root},
+                {"oom_score", write_oom_score},
+                {"ptrace", trace},
+                {"process_vm_readv", read_memory},
+                {"prlimit", set_limit},
+                {"affinity", set_affinity},
+                {"nice", make_nice},
+                {"SIGSTOP", send_stop},
+                {"pidfd", send_by_descriptor},
                 {"SIGKILL", send_kill}};
     for (size_t i = 0; i < countof(ways); i++)
         hostile_try(ways[i].name, what, ways[i].act);
