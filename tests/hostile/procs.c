@@ -59,7 +59,7 @@ int hostile_flee(int argc, char **argv)
     syscall(SYS_close_range, 0u, ~0u, 0u);
     if (chdir("/") < 0)
         return 1;
-    execl("/proc/self/exe", argv[0], "linger", argc > 1 ? argv[1] : "1000", (char *)NULL);
+    execl("/proc/self/exe", argv[-1], "linger", argc > 1 ? argv[1] : "1000", (char *)NULL);
     return 1;
 }
 
