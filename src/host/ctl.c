@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <grp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -11,6 +13,8 @@
 
 #define CTL_BACKLOG_MAX (4u << 20) /* a reader slower than this is cut off */
 #define CTL_CHUNK 32768
+#define CTL_CLIENTS_MAX 1024  /* or an eighth of the descriptors */
+#define CTL_FRAME_SLACK 65536 /* around the task of a submission */
 
 struct ctl_client {
     struct host *host;
@@ -47,9 +51,17 @@ static void ctl_free(struct ctl_client *c)
         job_detach(c->waiters);
     log_reader_free(c->log);
     DL_DELETE(h->clients, c);
+    h->client_count--;
     conn_free(c->conn);
     free(c->events_id);
     free(c);
+}
+
+/* The loop sees the end, and frees it: a caller may still be using it. */
+static void ctl_cut(struct ctl_client *c)
+{
+    c->events = c->wait = false;
+    shutdown(conn_fd(c->conn), SHUT_RDWR);
 }
 
 static void ctl_error(struct ctl_client *c, const struct berth_error *err)
@@ -80,7 +92,11 @@ void ctl_reply_accepted(struct waiter *w)
 
 void ctl_reply_result(struct waiter *w, const struct value *result)
 {
-    if (w->ctl && w->ctl->wait)
+    if (!w->ctl || !w->ctl->wait)
+        return;
+    if (conn_backlog(w->ctl->conn) > CTL_BACKLOG_MAX)
+        ctl_cut(w->ctl);
+    else
         conn_send(w->ctl->conn, FRAME_CTL_RESULT, result);
 }
 
@@ -122,14 +138,14 @@ static struct value event_value(struct arena *a, int64_t ms, const struct job *j
 
 void ctl_event(struct host *h, const struct job *j, const char *event, const char *message)
 {
-    struct ctl_client *c, *next;
+    struct ctl_client *c;
     cleanup_arena struct arena *a = NULL;
     struct value body;
-    DL_FOREACH_SAFE (h->clients, c, next) {
+    DL_FOREACH (h->clients, c) {
         if (!c->events || (c->events_id && strcmp(c->events_id, j->id) != 0))
             continue;
         if (conn_backlog(c->conn) > CTL_BACKLOG_MAX) {
-            ctl_free(c);
+            ctl_cut(c);
             continue;
         }
         if (!a) {
@@ -286,7 +302,6 @@ void ctl_monitor_said(struct host *h, const char *line)
             conn_send(c->conn, FRAME_CTL_REPLY, &body);
         else if (berth_fail(&err, EINVAL, "%s", line + strcspn(line, " ") + 1) < 0)
             ctl_error(c, &err);
-        conn_flush(c->conn);
     }
 }
 
@@ -324,15 +339,59 @@ static void ctl_frame(void *arg, int type, const struct value *body, struct aren
 
 static void ctl_closed(void *arg, const struct berth_error *err)
 {
-    (void)err;
-    ctl_free(arg);
+    struct ctl_client *c = arg;
+    if (err->code == EPROTO || err->code == EMSGSIZE)
+        ctl_error(c, err);
+    ctl_free(c);
+}
+
+static unsigned ctl_clients_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur / 8 > CTL_CLIENTS_MAX)
+        return CTL_CLIENTS_MAX;
+    return (unsigned)files.rlim_cur / 8;
+}
+
+/* Has it asked for nothing yet, or not for all of it? */
+static bool ctl_is_spare(const struct ctl_client *c)
+{
+    int unread = 0;
+    return !c->events && !c->waiters && !c->log && !c->reloading &&
+           ioctl(conn_fd(c->conn), FIONREAD, &unread) == 0 && !unread;
+}
+
+/* Where all places are taken, the eldest that is spare gives its up. */
+static bool ctl_make_room(struct ctl_client *newcomer)
+{
+    struct ctl_client *c;
+    if (newcomer->host->client_count <= ctl_clients_max())
+        return true;
+    DL_FOREACH (newcomer->host->clients, c) {
+        if (c == newcomer || !ctl_is_spare(c))
+            continue;
+        ctl_free(c);
+        return true;
+    }
+    return false;
+}
+
+static void ctl_refuse_client(struct ctl_client *c)
+{
+    struct berth_error err;
+    berth_fail(&err, EBUSY,
+               "%u clients wait for results, events or output, which is the limit: try "
+               "again later",
+               ctl_clients_max());
+    ctl_error(c, &err);
+    ctl_free(c);
 }
 
 static void ctl_accept(void *arg, uint32_t events)
 {
     struct host *h = arg;
     (void)events;
-    int fd = accept4(h->ctl_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = host_accept(h, h->ctl_fd, h->ctl_io);
     if (fd < 0)
         return;
     struct ctl_client *c = calloc(1, sizeof *c);
@@ -342,10 +401,15 @@ static void ctl_accept(void *arg, uint32_t events)
     }
     c->host = h;
     c->conn = conn_new(h->loop, fd, ctl_frame, ctl_closed, c);
-    if (c->conn)
-        DL_APPEND(h->clients, c);
-    else
+    if (!c->conn) {
         free(c);
+        return;
+    }
+    conn_bound(c->conn, h->config->max_task_bytes + CTL_FRAME_SLACK, CTL_BACKLOG_MAX);
+    DL_APPEND(h->clients, c);
+    h->client_count++;
+    if (!ctl_make_room(c))
+        ctl_refuse_client(c);
 }
 
 /* The socket is the host's own; a group may be let in, if the host's process is in it. */

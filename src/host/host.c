@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "base/title.h"
 #include "host/host_int.h"
@@ -53,9 +54,28 @@ static void host_purge(void *arg)
     loop_timer_set(h->purge_timer, PURGE_MS);
 }
 
+int host_accept(struct host *h, int listen_fd, struct loop_io *io)
+{
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0 ||
+        (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM))
+        return fd;
+    if (!h->accept_rests)
+        log_warn("cannot accept connections, trying again every second: %s",
+                 strerror(errno));
+    h->accept_rests = true;
+    loop_io_set(io, 0);
+    return -1;
+}
+
 static void host_tick(void *arg)
 {
     struct host *h = arg;
+    if (h->accept_rests) {
+        h->accept_rests = false;
+        loop_io_set(h->link_io, EPOLLIN);
+        loop_io_set(h->ctl_io, EPOLLIN);
+    }
     ctl_tick(h);
     host_disk_tick(h);
     idle_tick(h);
@@ -148,7 +168,7 @@ static int host_set_up(struct host *h, struct berth_error *err)
     return rc < 0 ? rc : transports_start(h, err);
 }
 
-/* Each running task has a connection here. The limit for those who use select() is not meant for us. */
+/* Each client and each running task has a connection here. The limit for those who use select() is not meant for us. */
 static void host_raise_files(void)
 {
     struct rlimit files;

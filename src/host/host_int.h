@@ -171,6 +171,9 @@ struct host {
     struct ctl_client *clients;
     int link_fd, ctl_fd;
     struct loop_io *link_io, *ctl_io, *monitor_io, *inotify_io;
+    bool accept_rests; /* there were no descriptors: until the next tick */
+    unsigned client_count;
+    size_t tail_bytes; /* of outputs that log readers hold */
     struct loop_defer *dispatch;
     struct loop_timer *dispatch_later, *limbo_timer, *purge_timer, *tick;
     int inotify_fd;
@@ -183,6 +186,8 @@ struct host {
 };
 
 /* host.c */
+/* A non-blocking descriptor, or -1. Without descriptors it rests, instead of being called for ever. */
+int host_accept(struct host *h, int listen_fd, struct loop_io *io);
 const char *host_intern(struct host *h,
                         const char *s); /* lives as long as the host; NULL if no memory */
 void host_ask_dispatch(struct host *h);

@@ -98,7 +98,7 @@ static bool job_fill(struct job *j, const struct task *t, const struct plan *p)
 {
     struct host *h = j->host;
     j->item.priority = t->priority;
-    j->item.tenant = host_intern(h, t->tenant);
+    j->item.tenant = strdup(t->tenant); /* the caller's word: there is no end of them */
     j->item.executer = host_intern(h, t->executer);
     j->item.runtime = host_intern(h, p->runtime->name);
     j->item.need = p->resources;
@@ -126,6 +126,7 @@ void job_free(struct job *j)
     h->body_bytes -= j->body_len;
     free(j->body);
     buf_free(&j->result);
+    free((char *)j->item.tenant);
     free((char *)j->id);
     free(j);
 }

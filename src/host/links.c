@@ -316,7 +316,7 @@ static void link_accept(void *arg, uint32_t events)
 {
     struct host *h = arg;
     (void)events;
-    int fd = accept4(h->link_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = host_accept(h, h->link_fd, h->link_io);
     if (fd < 0)
         return;
     struct ucred peer;

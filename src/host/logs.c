@@ -55,7 +55,11 @@ static void reader_open(struct log_reader *r, const struct job *j)
     }
 }
 
-static int reader_from_result(struct log_reader *r, const struct value *result)
+#define TAILS_MAX (64u << 20) /* of all readers together */
+
+/* Holds what the reader has not seen yet. */
+static int reader_from_result(struct log_reader *r, const struct value *result,
+                              struct berth_error *err)
 {
     const struct value *v = value_get(result, r->stream == 2 ? "stderr_tail" : "output");
     const struct value *total = value_get(value_get(result, "usage"),
@@ -63,13 +67,22 @@ static int reader_from_result(struct log_reader *r, const struct value *result)
     r->done = true;
     if (!v || (v->type != VALUE_STR && v->type != VALUE_BIN) || !v->len)
         return 0;
-    r->tail = malloc(v->len);
-    if (!r->tail)
-        return -ENOMEM;
-    memcpy(r->tail, v->s, v->len);
-    r->tail_len = v->len;
     uint64_t all = total && total->type == VALUE_INT ? (uint64_t)total->i : v->len;
-    r->tail_offset = all > v->len ? all - v->len : 0;
+    uint64_t from = all > v->len ? all - v->len : 0;
+    size_t seen = r->offset <= from ? 0 : r->offset - from;
+    if (seen >= v->len)
+        return 0;
+    if (r->host->tail_bytes + v->len - seen > TAILS_MAX)
+        return berth_fail(err, ENOBUFS,
+                          "outputs of %u MiB are being read already: try again later",
+                          TAILS_MAX >> 20);
+    r->tail = malloc(v->len - seen);
+    if (!r->tail)
+        return berth_fail(err, ENOMEM, "out of memory");
+    r->tail_len = v->len - seen;
+    r->tail_offset = from + seen;
+    memcpy(r->tail, v->s + seen, r->tail_len);
+    r->host->tail_bytes += r->tail_len;
     return 0;
 }
 
@@ -89,7 +102,7 @@ static int reader_finish(struct log_reader *r, struct berth_error *err)
     if (!row.result)
         return 0;
     rc = value_from_msgpack(a, row.result, row.result_len, &result_limits, &result, err);
-    return rc < 0 ? rc : reader_from_result(r, &result);
+    return rc < 0 ? rc : reader_from_result(r, &result, err);
 }
 
 static int reader_tail(struct log_reader *r, void *buf, size_t len, uint64_t *ret_offset)
@@ -169,6 +182,7 @@ void log_reader_free(struct log_reader *r)
     DL_SEARCH_SCALAR(r->host->readers, other, watch, r->watch);
     if (r->watch >= 0 && !other)
         inotify_rm_watch(r->host->inotify_fd, r->watch);
+    r->host->tail_bytes -= r->tail_len;
     free(r->tail);
     free(r->id);
     free(r);

@@ -34,7 +34,8 @@ struct conn {
     struct buf in;  /* the beginning of one frame */
     struct buf out; /* frames; the first `sent` bytes have gone */
     size_t sent;
-    int send_error; /* -errno of the send that failed, or 0 */
+    size_t in_max, out_max; /* see conn_bound */
+    int send_error;         /* -errno of the send that failed, or 0 */
     bool paused;
     bool ended; /* nothing more is read */
     bool busy;  /* a callback runs */
@@ -43,9 +44,14 @@ struct conn {
 
 static void conn_on_event(void *arg, uint32_t events);
 
+static bool conn_is_full(const struct conn *c)
+{
+    return conn_backlog(c) > c->out_max;
+}
+
 static void conn_watch(struct conn *c)
 {
-    uint32_t events = c->paused || c->ended ? 0 : EPOLLIN;
+    uint32_t events = c->paused || c->ended || conn_is_full(c) ? 0 : EPOLLIN;
     int r;
 
     if (!c->io)
@@ -63,7 +69,12 @@ struct conn *conn_new(struct loop *l, int take_fd, conn_frame_fn *frame,
     struct conn *c = l && take_fd >= 0 && frame && closed ? calloc(1, sizeof(*c)) : NULL;
 
     if (c) {
-        *c = (struct conn){.fd = take_fd, .frame = frame, .closed = closed, .arg = arg};
+        *c = (struct conn){.fd = take_fd,
+                           .frame = frame,
+                           .closed = closed,
+                           .arg = arg,
+                           .in_max = WIRE_MAX_BODY,
+                           .out_max = SIZE_MAX};
         c->io = loop_io_add(l, take_fd, EPOLLIN, conn_on_event, c);
     }
     if (!c || !c->io) {
@@ -275,19 +286,28 @@ static bool conn_goes_on(const struct conn *c)
     return !c->freed && !c->ended;
 }
 
+/* False if it is no header that may come here: the connection has ended then. */
+static bool conn_header(struct conn *c, const char *data, int *ret_type, size_t *ret_body)
+{
+    struct berth_error err = {0};
+
+    if (header_read((const unsigned char *)data, ret_type, ret_body, &err) == 0 &&
+        *ret_body > c->in_max)
+        berth_fail(&err, EMSGSIZE, "frame of type %d with %zu bytes, the limit is %zu",
+                   *ret_type, *ret_body, c->in_max);
+    if (err.code)
+        conn_end(c, &err);
+    return !err.code;
+}
+
 /* Delivers the whole frames in data; returns how many bytes they had. */
 static size_t conn_take_frames(struct conn *c, const char *data, size_t len)
 {
-    struct berth_error err = {0};
     size_t at = 0, body;
     int type;
 
     while (conn_goes_on(c) && len - at >= WIRE_HEADER) {
-        if (header_read((const unsigned char *)data + at, &type, &body, &err) < 0) {
-            conn_end(c, &err);
-            break;
-        }
-        if (len - at - WIRE_HEADER < body)
+        if (!conn_header(c, data + at, &type, &body) || len - at - WIRE_HEADER < body)
             break;
         conn_deliver(c, type, data + at + WIRE_HEADER, body);
         at += WIRE_HEADER + body;
@@ -323,18 +343,12 @@ static void conn_received(struct conn *c, const char *data, size_t len)
 static void conn_continued(struct conn *c, size_t n)
 {
     cleanup_buf struct buf whole = BUF_INIT;
-    struct berth_error err = {0};
     size_t body;
     int type;
 
     c->in.len += n;
-    if (c->in.len < WIRE_HEADER)
-        return;
-    if (header_read((const unsigned char *)c->in.data, &type, &body, &err) < 0) {
-        conn_end(c, &err);
-        return;
-    }
-    if (c->in.len < WIRE_HEADER + body)
+    if (c->in.len < WIRE_HEADER || !conn_header(c, c->in.data, &type, &body) ||
+        c->in.len < WIRE_HEADER + body)
         return;
     whole = c->in;
     c->in = (struct buf)BUF_INIT;
@@ -355,7 +369,8 @@ static void conn_read_failed(struct conn *c, ssize_t n)
         conn_end(c, &none);
 }
 
-/* One read per event: the loop comes back for more, and others get their turn. */
+/* One read per event: the loop comes back for more, and others get their turn. Of a peer that is bounded it
+ * is one frame at most: what it asks for next stays in its socket until this one is answered. */
 static void conn_read(struct conn *c)
 {
     char fresh[CONN_READ];
@@ -363,7 +378,7 @@ static void conn_read(struct conn *c)
     char *to = fresh;
     ssize_t n;
 
-    if (c->in.len) {
+    if (c->in.len || c->out_max < SIZE_MAX) {
         want = conn_missing(c);
         if (want > CONN_READ && want > c->in.len)
             want = c->in.len < CONN_READ ? CONN_READ : c->in.len;
@@ -391,7 +406,7 @@ static void conn_on_event(void *arg, uint32_t events)
         conn_send_some(c);
         conn_watch(c);
     }
-    if (!c->paused && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+    if (!c->paused && !conn_is_full(c) && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         conn_read(c);
     c->busy = false;
     if (c->freed)
@@ -399,6 +414,12 @@ static void conn_on_event(void *arg, uint32_t events)
 }
 
 /* ---- the rest ---- */
+
+void conn_bound(struct conn *c, size_t in_max, size_t out_max)
+{
+    c->in_max = in_max;
+    c->out_max = out_max;
+}
 
 void conn_pause(struct conn *c, bool paused)
 {

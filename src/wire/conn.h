@@ -33,6 +33,9 @@ int conn_send(struct conn *c, int type, const struct value *body);
 int conn_send_raw(struct conn *c, int type, const void *msgpack, size_t len);
 int conn_flush(struct conn *c);        /* blocks until all is sent; 0 or -errno */
 size_t conn_backlog(const struct conn *c); /* bytes queued and not yet sent */
+/* For a peer that is not one of us: a larger frame ends the connection (EMSGSIZE), and while more than
+ * out_max bytes wait to be sent no further frame is taken. */
+void conn_bound(struct conn *c, size_t in_max, size_t out_max);
 /* Stops and resumes reading. Frames that were read already are still delivered. */
 void conn_pause(struct conn *c, bool paused);
 int conn_fd(const struct conn *c);
