@@ -61,6 +61,7 @@ struct http_exchange {
     const char *accept[HTTP_ACCEPT_MAX];
     unsigned accept_count;
     uint32_t repeated; /* bit per enum http_header that came more than once */
+    bool bad_field;    /* a field whose name is none, or a folded one that matters */
     size_t head_bytes;
     bool http11;
     struct http_buf body;

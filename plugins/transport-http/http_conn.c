@@ -15,6 +15,8 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#define CONN_SMALL 16384 /* answers up to so much need no room */
+
 int http_conns_init(struct http_conns *all, struct http_plugin *p)
 {
     all->p = p;
@@ -51,6 +53,29 @@ int http_conns_hangups(struct http_conns *all, struct http_conn **ret_gone, int 
     return gone;
 }
 
+/* Is it the client whose turn it is, and nothing of value under way? */
+static bool conn_is_spare(const struct http_conn *c)
+{
+    return !c->began || c->x.status;
+}
+
+/* Whoever takes the last place costs another one its: who has kept us waiting for longest, first among those
+ * without a good request under way. So connections that do nothing cannot keep others out; those that wait
+ * for a result or for output are not in the list. */
+static void conns_make_room(struct http_conns *all, const struct http_conn *newcomer)
+{
+    struct http_conn *c;
+    DL_FOREACH2(all->hurry, c, hurry_next)
+    if (c != newcomer && conn_is_spare(c))
+        break;
+    if (!c && all->hurry != newcomer)
+        c = all->hurry;
+    if (!c)
+        return;
+    shutdown(c->fd, SHUT_RDWR);
+    http_conn_relax(c);
+}
+
 struct http_conn *http_conn_open(struct http_conns *all, int fd)
 {
     struct http_conn *c = calloc(1, sizeof(*c));
@@ -63,6 +88,8 @@ struct http_conn *http_conn_open(struct http_conns *all, int fd)
     c->fd = fd;
     DL_PREPEND(all->list, c);
     http_conn_hurry(c);
+    if (++all->count >= all->p->config.max_connections)
+        conns_make_room(all, c);
     return c;
 }
 
@@ -73,6 +100,7 @@ void http_conn_close(struct http_conn *c)
     epoll_ctl(c->all->hangup_fd, EPOLL_CTL_DEL, c->fd, NULL);
     http_conn_relax(c);
     DL_DELETE(c->all->list, c);
+    c->all->count--;
     http_conn_reset(c);
     http_target_fini(&c->x.target);
     free(c);
@@ -90,6 +118,8 @@ void http_conn_reset(struct http_conn *c)
     *x = (struct http_exchange){.target = target};
     c->began = c->complete = false;
     c->received_bytes = 0;
+    c->all->buffered_bytes -= c->held_bytes;
+    c->held_bytes = 0;
 }
 
 void http_conn_relax(struct http_conn *c)
@@ -113,6 +143,22 @@ bool http_conn_is_gone(const struct http_conn *c)
     return c->dead || (c->half_closed && c->x.lingers);
 }
 
+/* RFC 9110 section 5.1: a token, with nothing between it and the colon. The parser lets others pass, and
+ * appends a folded line to the name: where that is one that frames the body, a proxy in front may have
+ * understood it, and would see another end of this request than we do. */
+static bool conn_is_bad_field(const char *name, const char *value)
+{
+    static const char chars[] =
+        "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char *const framing[] = {"Content-Length", "Transfer-Encoding"};
+    if (!*name || name[strspn(name, chars)] || (value && strpbrk(value, "\r\n")))
+        return true;
+    for (size_t i = 0; i < sizeof(framing) / sizeof(framing[0]); i++)
+        if (!strncasecmp(name, framing[i], strlen(framing[i])) && name[strlen(framing[i])])
+            return true;
+    return false;
+}
+
 void http_conn_header(struct http_conn *c, const char *name, const char *value)
 {
     static const char *const names[HTTP_HEADER_COUNT] = {
@@ -125,6 +171,7 @@ void http_conn_header(struct http_conn *c, const char *name, const char *value)
         [HTTP_TRANSFER_ENCODING] = "Transfer-Encoding",
     };
     struct http_exchange *x = &c->x;
+    x->bad_field |= conn_is_bad_field(name, value);
     if (!strcasecmp(name, "Accept") && x->accept_count < HTTP_ACCEPT_MAX)
         x->accept[x->accept_count++] = value ? value : "";
     for (unsigned i = 0; i < HTTP_HEADER_COUNT; i++) {
@@ -160,4 +207,15 @@ struct http_buf http_conn_take_body(struct http_conn *c)
     c->all->buffered_bytes -= body.len;
     c->x.body = (struct http_buf){0};
     return body;
+}
+
+bool http_conn_hold(struct http_conn *c, size_t len)
+{
+    if (len <= CONN_SMALL || c->held_bytes)
+        return true;
+    if (c->all->buffered_bytes + len > c->all->p->config.max_buffered_bytes)
+        return false;
+    c->held_bytes = len;
+    c->all->buffered_bytes += len;
+    return true;
 }

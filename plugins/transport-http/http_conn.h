@@ -22,13 +22,15 @@ struct http_conn {
     bool suspended;
     bool half_closed, dead; /* the client has shut its side; both */
     uint64_t received_bytes;
+    size_t held_bytes; /* of a large answer, until it is taken */
 };
 
 struct http_conns {
     struct http_plugin *p;
     struct http_conn *list, *hurry;
-    int hangup_fd; /* readable when a client hangs up */
-    size_t buffered_bytes;
+    unsigned count;
+    int hangup_fd;         /* readable when a client hangs up */
+    size_t buffered_bytes; /* bodies that come in, and large answers */
 };
 
 int http_conns_init(struct http_conns *all, struct http_plugin *p);
@@ -55,5 +57,7 @@ uint64_t http_conn_most_bytes(const struct http_conn *c);
 /* 0 or -E2BIG, -ENOBUFS, -ENOMEM. */
 int http_conn_keep_body(struct http_conn *c, const char *data, size_t len);
 struct http_buf http_conn_take_body(struct http_conn *c);
+/* Books the memory of an answer, until the next reset; false: there is no room for it. */
+bool http_conn_hold(struct http_conn *c, size_t len);
 
 #endif

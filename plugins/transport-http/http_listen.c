@@ -18,7 +18,7 @@
 
 #include "http_error.h"
 
-#define LISTEN_BACKLOG 1024
+#define LISTEN_BACKLOG SOMAXCONN /* a flood must not keep others from being accepted */
 
 union listen_addr {
     struct sockaddr any;

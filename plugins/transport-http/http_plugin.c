@@ -221,26 +221,30 @@ static int plugin_open(struct berth_ctx *ctx, struct berth_error *err)
     return 0;
 }
 
-static void plugin_check_files(struct http_plugin *p)
+/* The other half is for running tasks, each of which has a connection to the host. */
+static void plugin_bound_files(struct http_plugin *p)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-        limit.rlim_cur < p->config.max_connections + 64)
-        p->ctx->host->log(
-            p->ctx, BERTH_LOG_WARN,
-            "max_connections is %u, but only %llu files may be open: fewer clients "
-            "will be served at the same time",
-            p->config.max_connections, (unsigned long long)limit.rlim_cur);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        limit.rlim_cur / 2 >= p->config.max_connections)
+        return;
+    p->ctx->host->log(
+        p->ctx, BERTH_LOG_WARN,
+        "max_connections is %u, but only %llu files may be open: %llu clients "
+        "are served at the same time",
+        p->config.max_connections, (unsigned long long)limit.rlim_cur,
+        (unsigned long long)limit.rlim_cur / 2);
+    p->config.max_connections = (unsigned)(limit.rlim_cur / 2);
 }
 
 static int plugin_start(struct berth_ctx *ctx, struct berth_error *err)
 {
     struct http_plugin *p = ctx->data;
+    plugin_bound_files(p);
     int ret = http_server_start(p, http_listen_fd(p->listen), p->cert.data, p->key.data,
                                 &plugin_calls, &p->server, err);
     if (ret < 0)
         return ret;
-    plugin_check_files(p);
     ctx->host->log(ctx, BERTH_LOG_INFO, "listening on %s%s%s", http_listen_name(p->listen),
                    p->cert.data ? " with TLS" : "", p->auth ? ", tokens needed" : "");
     return 0;

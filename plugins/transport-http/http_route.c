@@ -52,38 +52,68 @@ static const struct http_route route_table[] = {
 static bool route_host_is_ours(const char *host)
 {
     char name[64];
-    struct in_addr addr;
-    size_t len = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-    if (*host == '[')
-        return true;
-    if (len >= sizeof(name))
+    struct in6_addr addr;
+    bool bracketed = *host == '[';
+    size_t len = strcspn(host += bracketed, bracketed ? "]" : ":");
+    const char *port = host + len + (bracketed && host[len]);
+    if (len >= sizeof(name) || (*port && *port != ':') || (bracketed && !host[len]))
         return false;
-    snprintf(name, sizeof(name), "%.*s", (int)len, host);
+    memcpy(name, host, len);
+    name[len] = '\0';
+    if (bracketed)
+        return inet_pton(AF_INET6, name, &addr) == 1;
     return !strcasecmp(name, "localhost") || inet_pton(AF_INET, name, &addr) == 1;
+}
+
+/* What says where the body ends must be beyond doubt: a proxy in front that reads it otherwise would
+ * take a part of this body for the next request, or the reverse (RFC 9112 section 11.2). */
+static bool route_check_framing(struct http_exchange *x)
+{
+    const char *length = x->header[HTTP_CONTENT_LENGTH];
+    const char *encoding = x->header[HTTP_TRANSFER_ENCODING];
+    if (x->repeated)
+        http_problem(x, HTTP_BAD_REQUEST,
+                     "a header field that may come once came more than once");
+    else if (x->bad_field)
+        http_problem(x, HTTP_BAD_REQUEST,
+                     "a header field is not of the form 'Name: value' in one line");
+    else if (length && encoding)
+        http_problem(x, HTTP_BAD_REQUEST,
+                     "Content-Length and Transfer-Encoding exclude each other");
+    else if (encoding && (strcasecmp(encoding, "chunked") != 0 || !x->http11))
+        http_problem(x, HTTP_BAD_REQUEST,
+                     "Transfer-Encoding is '%.40s' in HTTP/1.%d: only chunked is known, in "
+                     "HTTP/1.1",
+                     encoding, x->http11);
+    return !x->status;
+}
+
+/* The host of an absolute-form target counts, not the field (RFC 9112 section 3.2.2). */
+static bool route_check_host(struct http_plugin *p, struct http_exchange *x)
+{
+    char named[256];
+    const char *host = x->header[HTTP_HOST];
+    if (x->http11 && !host)
+        http_problem(x, HTTP_BAD_REQUEST, "HTTP/1.1 needs a Host field");
+    if (http_target_host(&x->target, named, sizeof(named)))
+        host = named;
+    if (!x->status && p->check_host && host && !route_host_is_ours(host))
+        http_problem(x, HTTP_MISDIRECTED,
+                     "without a token_file only 'localhost' and addresses are served, "
+                     "not '%.100s'",
+                     host);
+    return !x->status;
 }
 
 static bool route_check_head(struct http_plugin *p, struct http_exchange *x)
 {
-    const char *const *header = x->header;
-    x->cut = true;
     if (x->head_bytes > p->config.header_bytes)
         http_problem(x, HTTP_HEAD_TOO_LARGE, "the head is %zu bytes, header_limit is %zu",
                      x->head_bytes, p->config.header_bytes);
-    else if (x->repeated)
+    else if (route_check_framing(x) && http_target_is_bad(&x->target))
         http_problem(x, HTTP_BAD_REQUEST,
-                     "a header field that may come once came more than once");
-    else if (header[HTTP_CONTENT_LENGTH] && header[HTTP_TRANSFER_ENCODING])
-        http_problem(x, HTTP_BAD_REQUEST,
-                     "Content-Length and Transfer-Encoding exclude each other");
-    else if (x->http11 && !header[HTTP_HOST])
-        http_problem(x, HTTP_BAD_REQUEST, "HTTP/1.1 needs a Host field");
-    else if (p->check_host && header[HTTP_HOST] && !route_host_is_ours(header[HTTP_HOST]))
-        http_problem(x, HTTP_MISDIRECTED,
-                     "without a token_file only 'localhost' and addresses are served, "
-                     "not '%.100s'",
-                     header[HTTP_HOST]);
-    else
-        x->cut = false;
+                     "the target has a space or a control character: escape it as %%20");
+    x->cut = x->status || !route_check_host(p, x);
     return !x->status;
 }
 
@@ -232,10 +262,12 @@ static bool route_check_length(struct http_plugin *p, struct http_exchange *x)
 {
     const char *text = x->header[HTTP_CONTENT_LENGTH];
     unsigned long long length;
-    if (!text && !x->header[HTTP_TRANSFER_ENCODING])
+    if (!text && !x->header[HTTP_TRANSFER_ENCODING]) {
+        x->cut = true; /* what follows may be the body all the same */
         http_problem(x, HTTP_LENGTH_REQUIRED,
                      "send the task with Content-Length or chunked");
-    else if (text && http_target_number(text, p->config.max_body_bytes, &length) < 0)
+    }
+    if (text && http_target_number(text, p->config.max_body_bytes, &length) < 0)
         http_route_refuse(p, x, E2BIG);
     return !x->status;
 }
@@ -260,7 +292,10 @@ void http_route_refuse(struct http_plugin *p, struct http_exchange *x, int code)
             "the body is larger than max_body, %zu bytes: stage larger input by file",
             p->config.max_body_bytes);
     else
-        http_problem(x, HTTP_OVERLOADED, "no memory for the body now: try again");
+        http_problem(
+            x, HTTP_OVERLOADED,
+            "no memory for the body now: max_buffered, %zu bytes, is used up: try again",
+            p->config.max_buffered_bytes);
 }
 
 void http_route_request(struct http_plugin *p, struct http_exchange *x)

@@ -39,6 +39,7 @@ struct http_server {
     struct http_conns conns;
     int run_watch, hangup_watch, run_timer, tick_timer;
     bool running;
+    bool again; /* a place is free: libmicrohttpd accepts again in its next run, and not before */
     char last_words[160]; /* of libmicrohttpd */
 };
 
@@ -52,6 +53,7 @@ static void server_run(struct http_server *s)
     if (s->running)
         return;
     s->running = true;
+    s->again = false;
     for (int i = 0; i < SERVER_ROUNDS; i++) {
         MHD_run(s->mhd);
         if (MHD_get_timeout(s->mhd, &left_ms) != MHD_YES || left_ms)
@@ -59,7 +61,7 @@ static void server_run(struct http_server *s)
         left_ms = i + 1 < SERVER_ROUNDS;
     }
     s->running = false;
-    if (!left_ms)
+    if (!left_ms || s->again)
         server_run_later(s);
 }
 
@@ -152,6 +154,10 @@ static struct MHD_Response *server_response(struct http_conn *c)
 static enum MHD_Result server_send(struct http_conn *c)
 {
     struct http_exchange *x = &c->x;
+    if (!http_conn_hold(c, x->answer.len)) {
+        x->field_count = 0;
+        c->server->calls->refuse(c->server->p, x, ENOBUFS);
+    }
     struct MHD_Response *response = server_response(c);
     if (!response)
         return MHD_NO;
@@ -170,6 +176,11 @@ static enum MHD_Result server_send(struct http_conn *c)
     return good;
 }
 
+bool http_server_hold(struct http_exchange *x, size_t len)
+{
+    return http_conn_hold((struct http_conn *)x, len);
+}
+
 void http_server_ready(struct http_exchange *x)
 {
     server_resume((struct http_conn *)x);
@@ -185,13 +196,13 @@ static enum MHD_Result server_on_header(void *cls, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-/* Can the client still be told so before it has sent its body? Else it must be let finish, or it
- * would see its connection reset instead of the answer. */
+/* Can the client be told so before it has sent its body? Else it must be let finish, or it would see its
+ * connection reset instead of the answer. Where the body ends is not known of a head that is refused. */
 static bool server_answers_early(const struct http_conn *c)
 {
     const struct http_exchange *x = &c->x;
     return x->status &&
-           (x->header[HTTP_EXPECT] ||
+           (x->cut || x->header[HTTP_EXPECT] ||
             (x->header[HTTP_CONTENT_LENGTH] &&
              strtoull(x->header[HTTP_CONTENT_LENGTH], NULL, 10) > http_conn_most_bytes(c)));
 }
@@ -208,10 +219,10 @@ static enum MHD_Result server_begin(struct http_conn *c, const char *method,
     x->head_bytes = info ? info->header_size : 0;
     MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, server_on_header, x);
     c->server->calls->head(c->server->p, x);
-    if (!server_answers_early(c))
-        return MHD_YES;
-    x->cut = true;
-    return server_send(c);
+    bool early = server_answers_early(c);
+    /* The parser is lax about what is between chunks: what follows them is never taken for a request. */
+    x->cut |= early || x->header[HTTP_TRANSFER_ENCODING];
+    return early ? server_send(c) : MHD_YES;
 }
 
 struct http_buf http_server_take_body(struct http_exchange *x)
@@ -315,6 +326,8 @@ static void server_on_connection(void *cls, struct MHD_Connection *mhd,
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         *socket_context = server_connect(cls, mhd);
     } else {
+        struct http_server *s = cls;
+        s->again |= s->conns.count >= s->p->config.max_connections;
         http_conn_close(*socket_context);
         *socket_context = NULL;
     }

@@ -16,7 +16,7 @@ struct http_server;
 struct http_server_calls {
     /* The head is in. May answer; else sets body_limit, and the body is read. */
     void (*head)(struct http_plugin *p, struct http_exchange *x);
-    /* The body cannot be kept: E2BIG (body_limit), ENOBUFS (all bodies together), ENOMEM. Answers. */
+    /* A body cannot be kept: E2BIG (body_limit), ENOBUFS (all bodies together), ENOMEM. Answers. */
     void (*refuse)(struct http_plugin *p, struct http_exchange *x, int code);
     /* All of it is in. Answers, or leaves it open and answers later with http_server_ready. */
     void (*request)(struct http_plugin *p, struct http_exchange *x);
@@ -33,6 +33,9 @@ int http_server_start(struct http_plugin *p, int fd, const char *cert, const cha
 /* An exchange that was left open has its answer, or its stream has more to read. Goes out soon;
  * callable at any time, also from within the calls above. */
 void http_server_ready(struct http_exchange *x);
+/* Books room for an answer of so many bytes; false: there is none now. A large answer without room is
+ * refused when it goes out. */
+bool http_server_hold(struct http_exchange *x, size_t len);
 /* Takes the body out of the exchange. */
 struct http_buf http_server_take_body(struct http_exchange *x);
 void http_server_stop(struct http_server *server);

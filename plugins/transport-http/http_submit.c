@@ -169,6 +169,17 @@ static void submit_refused(struct http_exchange *x, const struct berth_reply *re
                       "result", reply->data, json ? reply->len : 0);
 }
 
+/* The task is done, and only its result is too much now. */
+static void submit_no_room(struct http_plugin *p, struct http_exchange *x, const char *id)
+{
+    http_problem(
+        x, HTTP_OVERLOADED,
+        "no memory for the result now: max_buffered, %zu bytes, is used up: the task "
+        "is done, get /v1/tasks/%.128s/result",
+        p->config.max_buffered_bytes, id);
+    http_field(x, "Location", "/v1/tasks/%.128s", id);
+}
+
 /* The client who waits on the line is not answered yet; what it would get is kept. */
 static void submit_accepted(struct http_plugin *p, struct http_exchange *x,
                             const struct berth_reply *reply, struct http_buf *take_body)
@@ -200,6 +211,8 @@ int http_submit_reply(struct berth_ctx *ctx, const struct berth_reply *reply,
     x->field_count = 0;
     if (reply->error_code && reply->verdict == BERTH_VERDICT_REJECTED)
         submit_refused(x, reply);
+    else if (!http_server_hold(x, body.len))
+        submit_no_room(p, x, reply->task_id);
     else
         http_answer(x, 200, http_media_name[reply->format], &body);
     submit_answered(p, x);

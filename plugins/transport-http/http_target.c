@@ -4,7 +4,6 @@
 #include "http_target.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,18 +29,37 @@ int http_target_set(struct http_target *target, const char *raw)
     return 0;
 }
 
+bool http_target_is_bad(const struct http_target *target)
+{
+    for (const unsigned char *c = (const unsigned char *)target->text; *c; c++)
+        if (*c <= ' ' || *c == 0x7f)
+            return true;
+    return false;
+}
+
+/* The authority of an absolute-form target, or NULL. */
+static const char *target_authority(const char *raw)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < 2; i++)
+        if (!strncasecmp(raw, schemes[i], strlen(schemes[i])))
+            return raw + strlen(schemes[i]);
+    return NULL;
+}
+
+bool http_target_host(const struct http_target *target, char *ret_host, size_t size)
+{
+    const char *host = target_authority(target->text);
+    if (host)
+        snprintf(ret_host, size, "%.*s", (int)strcspn(host, "/?"), host);
+    return host != NULL;
+}
+
 /* Skips "http://authority" of an absolute-form target. */
 static const char *target_origin(const char *raw)
 {
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < 2; i++) {
-        size_t len = strlen(schemes[i]);
-        if (!strncasecmp(raw, schemes[i], len)) {
-            raw += len;
-            return raw + strcspn(raw, "/?");
-        }
-    }
-    return raw;
+    const char *host = target_authority(raw);
+    return host ? host + strcspn(host, "/?") : raw;
 }
 
 static int target_hex(char c)

@@ -4,6 +4,7 @@
 #ifndef HTTP_TARGET_H
 #define HTTP_TARGET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <berth/error.h>
@@ -27,6 +28,10 @@ struct http_target {
 
 /* Takes a copy of the target as received. The memory is used again by the next call. */
 int http_target_set(struct http_target *target, const char *raw);
+/* Has it, as received, what no target has: a space or a control character? */
+bool http_target_is_bad(const struct http_target *target);
+/* The authority of an absolute-form target, cut to size; false if it has another form. */
+bool http_target_host(const struct http_target *target, char *ret_host, size_t size);
 /* Splits and decodes. -EINVAL: broken escape, escaped NUL, parameter given twice, too many. */
 int http_target_parse(struct http_target *target, struct berth_error *err);
 /* NULL if it was not given. */
