@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/test-cgroup \
 	tests/unit/test-config-broken \
 	tests/unit/test-config \
+	tests/unit/test-conn-bound \
 	tests/unit/test-conn \
 	tests/unit/test-encode \
 	tests/unit/test-http-parts \
@@ -65,6 +66,7 @@ if PLUGIN_HTTP
 CONFORM_TESTS = \
 	tests/conform/http/test-http-access \
 	tests/conform/http/test-http-clients \
+	tests/conform/http/test-http-hostile \
 	tests/conform/http/test-http-routes \
 	$(NULL)
 endif
@@ -132,6 +134,7 @@ E2E_TESTS = \
 	tests/e2e/hostile-frozen.t \
 	tests/e2e/hostile-procs.t \
 	tests/e2e/hostile-reach.t \
+	tests/e2e/hostile-clients.t \
 	tests/e2e/http-access.t \
 	tests/e2e/http.t \
 	tests/e2e/install.t \
@@ -173,6 +176,9 @@ SHARED_BY_TESTS = \
 	tests/guest/limits.t \
 	tests/guest/tsc-khz.c \
 	tests/hostile/terminal.py \
+	tests/hostile/clients.py \
+	tests/hostile/ctl.py \
+	tests/hostile/shapes.py \
 	tests/tap.h \
 	tests/unit/sched-help.h \
 	tests/unit/spawn-help.h \
