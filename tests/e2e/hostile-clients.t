@@ -52,7 +52,7 @@ under() { # TEXT FILE NAME [ARGUMENT...]: an attack, and a good client beside it
     wait "$good"
     is "$(jq -c '[.failed, .requests > 0, .worst_ask_ms < '$patience', .worst_task_ms < '$patience']' "$T/good.json")" \
         '[[],true,true,true]' "$text: others were served meanwhile" || diag "$(cat "$T/good.json" "$T/good.err")"
-    is "$(role_pid host)" "$host" "$text: the host lives"
+    ok 'is_alive "$host"' "$text: the host lives"
     wait_for '[ "$(descriptors)" -le '$((files + 8))' ]'
     tap_line $? "$text: its descriptors are closed" || diag "$(ls -l "/proc/$host/fd" | tail -n 30)"
 }
