@@ -21,6 +21,7 @@
 #include "worker/worker.h"
 #include "worker/worker_int.h"
 
+#define REAP_MS 50
 #define MMAP_FROM (128 * 1024)
 
 /* ---- hello ---- */
@@ -122,10 +123,15 @@ static void on_sigterm(void *arg, const siginfo_t *info)
     loop_stop(w->loop);
 }
 
+/* One signal may stand for the ends of several. But to ask the kernel for any of thousands
+ * of children takes long, so that is done now and then. */
 static void on_sigchld(void *arg, const siginfo_t *info)
 {
-    (void)info;
-    worker_reap(arg);
+    struct worker *w = arg;
+    worker_reap(w, info->si_pid);
+    if (!w->reap_due)
+        loop_timer_set(w->reap_timer, REAP_MS);
+    w->reap_due = true;
 }
 
 /* ---- the start ---- */
@@ -155,10 +161,11 @@ static int set_up(struct worker *w, const struct worker_start *start,
     w->monitor = loop_io_add(w->loop, w->monitor_fd, EPOLLIN, on_monitor, w);
     w->fork_defer = loop_defer_add(w->loop, worker_fork_all, w);
     w->probe_timer = loop_timer_add(w->loop, 0, probe_turn, w);
+    w->reap_timer = loop_timer_add(w->loop, 0, worker_reap_all, w);
     w->sweep_timer = loop_timer_add(w->loop, 0, sweep_turn, w);
     w->link = host_link_new(w->loop, start->config->run_dir, link_up, NULL, link_frame, w);
     if (!w->sigterm || !w->sigchld || !w->monitor || !w->fork_defer || !w->probe_timer ||
-        !w->sweep_timer || !w->link)
+        !w->reap_timer || !w->sweep_timer || !w->link)
         return berth_fail(err, ENOMEM, "out of memory");
     return 0;
 }

@@ -41,13 +41,18 @@ struct worker {
     struct run *runs;
     struct sweep *sweeps;
     int sweeping; /* helpers at work */
+    struct seat **free_seats;
+    size_t free_count, seat_count; /* the latter: all */
+    struct loop_timer *reap_timer;
+    bool reap_due; /* it is set */
     int64_t started_ms;
 };
 
 /* worker_run.c: attempts come and go */
 void worker_run(struct worker *w, const struct value *body);
 void worker_fork_all(void *arg);
-void worker_reap(struct worker *w);
+void worker_reap(struct worker *w, pid_t pid);
+void worker_reap_all(void *worker);
 bool worker_has_child(const struct worker *w, const char *id, int number);
 bool worker_owns_pid(void *arg, pid_t pid);
 void worker_send_refused(struct worker *w, const char *id, int number,

@@ -14,6 +14,8 @@
 #include "base/str.h"
 #include "worker/worker_int.h"
 
+#define SEATS 256 /* in a block */
+
 void worker_send_refused(struct worker *w, const char *id, int number,
                          const struct refusal *why, const char *text)
 {
@@ -42,29 +44,46 @@ bool worker_owns_pid(void *arg, pid_t pid)
 
 /* ---- the start ---- */
 
+/*
+ * Seats are had by the block: a mapping for each would make every further fork dearer. A
+ * block stays for as long as the worker does.
+ */
+static int seats_add(struct worker *w)
+{
+    size_t room = w->seat_count + SEATS;
+    struct seat **grown = reallocarray(w->free_seats, room, sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    w->free_seats = grown;
+    struct seat *block = mmap(NULL, SEATS * sizeof *block, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return -errno;
+    w->seat_count = room;
+    for (size_t i = SEATS; i-- > 0;)
+        w->free_seats[w->free_count++] = &block[i];
+    return 0;
+}
+
 static struct child *child_new(struct worker *w, struct attempt *at)
 {
     char id[27];
     struct child *c = calloc(1, sizeof *c);
-    if (!c)
-        return NULL;
-    c->seat = mmap(NULL, sizeof *c->seat, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (c->seat == MAP_FAILED) {
+    if (!c || (!w->free_count && seats_add(w) < 0)) {
         free(c);
         return NULL;
     }
-    c->seat->slot = at->slot;
-    c->seat->worker = getpid();
+    c->seat = w->free_seats[--w->free_count];
+    *c->seat = (struct seat){.slot = at->slot, .worker = getpid()};
     make_ulid(id);
     snprintf(c->seat->group, sizeof c->seat->group, "%s.%s", w->rt.block->name, id);
     seat_take(c->seat, at);
     return c;
 }
 
-static void child_free(struct child *c)
+static void child_free(struct worker *w, struct child *c)
 {
-    munmap(c->seat, sizeof *c->seat);
+    w->free_seats[w->free_count++] = c->seat;
     free(c);
 }
 
@@ -105,7 +124,7 @@ static int fork_supervisor(struct worker *w, struct attempt *at, struct berth_er
     if (rc == 0)
         HASH_ADD_INT(w->children, pid, c);
     else if (c)
-        child_free(c);
+        child_free(w, c);
     return rc;
 }
 
@@ -229,18 +248,31 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
                false);
 }
 
-void worker_reap(struct worker *w)
+static void reaped(struct worker *w, pid_t pid, int status)
+{
+    struct child *c;
+    HASH_FIND_INT(w->children, &pid, c);
+    if (!c) {
+        helper_reaped(pid, status); /* or an orphan of a supervisor that died */
+        return;
+    }
+    HASH_DEL(w->children, c);
+    child_ended(w, c->seat, status);
+    child_free(w, c);
+}
+
+void worker_reap(struct worker *w, pid_t pid)
 {
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        struct child *c;
-        HASH_FIND_INT(w->children, &pid, c);
-        if (!c) {
-            helper_reaped(pid, status); /* or an orphan of a supervisor that died */
-            continue;
-        }
-        HASH_DEL(w->children, c);
-        child_ended(w, c->seat, status);
-        child_free(c);
-    }
+    if (waitpid(pid, &status, WNOHANG) == pid)
+        reaped(w, pid, status);
+}
+
+void worker_reap_all(void *arg)
+{
+    struct worker *w = arg;
+    int status;
+    w->reap_due = false;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        reaped(w, pid, status);
 }
