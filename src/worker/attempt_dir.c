@@ -192,7 +192,7 @@ static const char *const outputs[] = {"stdout", "stdout.pos", "stderr", "stderr.
 
 static bool has_entries(int fd)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     int entries = 0;
     if (!dir) {
@@ -225,8 +225,10 @@ static bool has_attributes(int fd, int parent_fd)
 static bool work_is_pristine(int dir_fd, const struct attempt *at)
 {
     struct stat st;
+    files_as(at->uid, at->gid); /* nobody else may look into it */
     cleanup_close int fd =
         openat(dir_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    files_as_self();
     return fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0700 &&
            st.st_size <= WORK_SIZE &&
            (at->uid == (uid_t)-1 || (st.st_uid == at->uid && st.st_gid == at->gid)) &&
