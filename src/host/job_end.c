@@ -160,6 +160,8 @@ void job_ended(struct job *j, const struct value *result)
 {
     if (j->state != JOB_STARTING && j->state != JOB_RUNNING)
         return;
+    if (j->state == JOB_STARTING && value_int(result, "started_ms", 0))
+        job_started(j, result); /* it was over before that could be told */
     int verdict = berth_verdict_parse(value_str(result, "verdict", ""));
     int blame = berth_blame_parse(value_str(result, "blame", ""));
     job_count_runtime(j, verdict);

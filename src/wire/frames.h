@@ -26,7 +26,7 @@ enum frame {
     /* supervisor -> host */
     FRAME_TASK_HELLO = 32,   /* {v, id, attempt, pid, runtime, slot, gpus, state: starting|running|done,
                                 queued_ms, started_ms, task: bin} first frame after each connect */
-    FRAME_TASK_STARTED = 33, /* {id, attempt, started_ms, payload_pid} */
+    FRAME_TASK_STARTED = 33, /* {id, attempt, started_ms, payload_pid}; not of one that is over at once */
     FRAME_TASK_DONE = 34,    /* {id, attempt, result: map, again: bool}: see DESIGN, Formats; repeated after each
                                 reconnect until confirmed. again: it could take another RUN */
 

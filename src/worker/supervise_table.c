@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "worker/supervisor_int.h"
 
+#define TELL_MS 2       /* until the host hears that it runs */
 #define RETRY_MS 1000   /* between tries to kill, and to clean up */
 #define DRAIN_MS 2000   /* all is dead, and pipes still open: by whom is not ours to kill */
 #define CONFIRM_MS 5000 /* at shutdown: how long a host that is there may take */
@@ -44,7 +45,7 @@ static enum state launch(struct supervisor *s)
     s->started_mono_ms = now_ms();
     if (s->at->plan.timeout_ms > 0)
         s->timeout = loop_timer_add(s->loop, s->at->plan.timeout_ms, timed_out, s);
-    supervisor_send_started(s);
+    loop_timer_set(s->tell, TELL_MS);
     return RUNNING;
 }
 
@@ -151,6 +152,7 @@ static enum state gather_less(struct supervisor *s)
 static enum state report(struct supervisor *s)
 {
     loop_timer_stop(s->tick);
+    loop_timer_stop(s->tell);
     loop_timer_remove(&s->deadline);
     if (!s->confirmed)
         supervisor_send_done(s);

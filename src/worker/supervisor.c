@@ -70,8 +70,10 @@ static void send_hello(struct supervisor *s)
     host_link_send(s->link, FRAME_TASK_HELLO, &body);
 }
 
-void supervisor_send_started(struct supervisor *s)
+/* A moment after the start: of a task that is over by then the result tells it. */
+static void send_started(void *arg)
 {
+    struct supervisor *s = arg;
     cleanup_arena struct arena *a = arena_new();
     if (!a)
         return;
@@ -272,11 +274,13 @@ static int set_up(struct supervisor *s)
         return -1;
     s->sigterm = loop_signal_add(s->loop, SIGTERM, on_sigterm, s);
     s->tick = loop_timer_add(s->loop, 1000, on_tick, s);
+    s->tell = loop_timer_add(s->loop, 1000, send_started, s);
     s->link =
         host_link_new(s->loop, s->rt->config->run_dir, link_up, link_down, link_frame, s);
-    if (!s->sigterm || !s->tick || !s->link)
+    if (!s->sigterm || !s->tick || !s->tell || !s->link)
         return -1;
     loop_timer_stop(s->tick);
+    loop_timer_stop(s->tell);
     return 0;
 }
 
@@ -301,6 +305,7 @@ static void supervisor_clear(struct supervisor *s)
         .loop = s->loop,
         .link = s->link,
         .tick = s->tick,
+        .tell = s->tell,
         .sigterm = s->sigterm,
         .served = s->served,
         .spare = s->spare,

@@ -53,7 +53,7 @@ struct supervisor {
     struct seat *seat;
     struct loop *loop;
     struct host_link *link;
-    struct loop_timer *tick;
+    struct loop_timer *tick, *tell;
     struct loop_signal *sigterm;
     int served;           /* attempts before this one */
     struct cgroup *spare; /* the last one's, empty; NULL: none */
@@ -98,7 +98,6 @@ void supervisor_stop(struct supervisor *s, int verdict, const char *code, const 
 int supervisor_watch_deadline(struct supervisor *s);
 
 /* supervisor.c */
-void supervisor_send_started(struct supervisor *s);
 void supervisor_send_done(struct supervisor *s);
 /* Through the plugin, in a helper; -EOPNOTSUPP: the process gets it. */
 int supervisor_signal_engine(struct supervisor *s, int signo);
