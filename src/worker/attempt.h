@@ -73,9 +73,13 @@ int attempt_record_read(const char *dir, struct arena *a, struct value *ret);
  * while. */
 int attempt_dir_remove(const char *dir, uid_t uid, gid_t gid);
 
-/* The same for the attempt's own supervisor, at its end: may leave the directory to the
- * next attempt in its slot; the work directory too with keep_work, if nothing is left in it or on it. */
+/* The same for a supervisor that goes on: it keeps the directory, emptied, for its next attempt; the work
+ * directory too with keep_work, if nothing is left in it or on it. */
 int attempt_dir_retire(struct attempt *at, const struct runtime *rt, bool keep_work);
+/* What a supervisor kept so, by the name of its group. */
+void attempt_spare_remove(const struct config *c, const char *group);
+typedef void attempt_spare_fn(void *arg, const char *group);
+void attempt_spare_each(const struct config *c, attempt_spare_fn *found, void *arg);
 
 /* witness.c: which process stands for the payload, for a time when nobody else knows. */
 #define ATTEMPT_WITNESS "payload"

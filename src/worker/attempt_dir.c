@@ -6,8 +6,8 @@
  * under a supervisor any more.
  *
  * Making and removing files is a large part of what a short task costs. So an attempt
- * leaves its directory, emptied but for lock and task file, to the next one in its slot,
- * under a name that no attempt can have. Both changes of name are made with the lock held
+ * leaves its directory, emptied but for lock and task file, to the next one of its
+ * supervisor, under a name that no attempt can have. Both changes of name are made with the lock held
  * and what it stands for in place.
  */
 #include <dirent.h>
@@ -29,7 +29,6 @@
 
 #define RECORD_MAX (128u << 20)
 #define WORK_SIZE 65536 /* a directory that had many entries stays slow */
-#define SPARE_RECORD 65536 /* a larger task file is not worth keeping */
 
 void files_as(uid_t uid, gid_t gid)
 {
@@ -108,12 +107,10 @@ static int record_write(int dir_fd, const struct buf *record)
     return rc == 0 && ftruncate(fd, (off_t)record->len) < 0 ? -errno : rc;
 }
 
-static int spare_name(const struct attempt *at, const struct runtime *rt,
-                      char out[PATH_MAX])
+static int spare_path(const struct config *c, const char *group, char out[PATH_MAX])
 {
-    int n = snprintf(out, PATH_MAX, "%s/" ATTEMPTS_DIR "/~%s-%d", rt->config->state_dir,
-                     rt->block->name, at->slot);
-    return at->slot < 0 || n >= PATH_MAX ? -EINVAL : 0;
+    int n = snprintf(out, PATH_MAX, "%s/" ATTEMPTS_DIR "/~%s", c->state_dir, group);
+    return n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* 0; -EEXIST the attempt's directory is there; else there is no spare one. */
@@ -121,14 +118,13 @@ static int spare_take(struct attempt *at, const struct runtime *rt,
                       const struct buf *record)
 {
     char spare[PATH_MAX];
-    if (spare_name(at, rt, spare) < 0)
+    if (spare_path(rt->config, at->group, spare) < 0)
         return -ENOENT;
     cleanup_close int dir_fd = open(spare, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return -errno;
     cleanup_close int lock = openat(dir_fd, "lock", O_RDWR | O_CLOEXEC);
-    if (lock < 0 ||
-        flock(lock, LOCK_EX | LOCK_NB) < 0) /* who left it is still on its way out */
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     int rc = record_write(dir_fd, record);
     if (rc == 0 && renameat2(AT_FDCWD, spare, AT_FDCWD, at->dir, RENAME_NOREPLACE) < 0)
@@ -235,11 +231,22 @@ static bool work_is_pristine(int dir_fd, const struct attempt *at)
            !has_entries(fd) && !has_attributes(fd, dir_fd);
 }
 
+void attempt_spare_remove(const struct config *c, const char *group)
+{
+    char spare[PATH_MAX];
+    uid_t uid;
+    gid_t gid;
+    if (spare_path(c, group, spare) < 0)
+        return;
+    attempt_work_owner(spare, &uid, &gid);
+    attempt_dir_remove(spare, uid, gid);
+}
+
 int attempt_dir_retire(struct attempt *at, const struct runtime *rt, bool keep_work)
 {
     char spare[PATH_MAX];
     cleanup_close int fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || spare_name(at, rt, spare) < 0 || at->task_len > SPARE_RECORD)
+    if (fd < 0 || spare_path(rt->config, at->group, spare) < 0)
         return attempt_dir_remove(at->dir, at->uid, at->gid);
     for (size_t i = 0; i < countof(outputs); i++)
         unlinkat(fd, outputs[i], 0);
@@ -368,6 +375,19 @@ int attempt_dir_remove(const char *dir, uid_t uid, gid_t gid)
     if (rmdir(dir) == 0 || errno == ENOENT)
         return 0;
     return tree_remove(AT_FDCWD, dir, uid, gid);
+}
+
+void attempt_spare_each(const struct config *c, attempt_spare_fn *found, void *arg)
+{
+    cleanup_free char *path = NULL;
+    if (asprintf(&path, "%s/" ATTEMPTS_DIR, c->state_dir) < 0)
+        return;
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] == '~')
+            found(arg, e->d_name + 1);
+    if (dir)
+        closedir(dir);
 }
 
 void attempt_each(const struct config *c, attempt_found_fn *found, void *arg)

@@ -169,6 +169,7 @@ _Noreturn void supervisor_leave(struct supervisor *s)
 {
     if (s->spare)
         cgroup_remove(s->spare);
+    attempt_spare_remove(s->rt->config, s->seat->group);
     _exit(SUPERVISOR_CONFIRMED);
 }
 
@@ -367,7 +368,8 @@ static bool remove_all(struct supervisor *s)
         return false;
     if (s->held.disk)
         umount2(s->at->work, MNT_DETACH);
-    if (attempt_dir_retire(s->at, s->rt, nobody_holds_work(s)) < 0)
+    if ((s->stay ? attempt_dir_retire(s->at, s->rt, nobody_holds_work(s))
+                 : attempt_dir_remove(s->at->dir, s->at->uid, s->at->gid)) < 0)
         return false;
     seat_leave(s->seat);
     return true;

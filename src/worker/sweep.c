@@ -242,11 +242,12 @@ void sweep_turn(void *arg)
             sweep_begin(s);
 }
 
-/* ---- groups ---- */
+/* ---- idle supervisors ---- */
 
-void sweep_group(struct worker *w, const char *name)
+void sweep_idle(struct worker *w, const char *name)
 {
     struct cgroup *g;
+    attempt_spare_remove(w->rt.config, name);
     if (cgroup_find(w->rt.cgroups, name, &g) < 0)
         return;
     cgroup_remove(g); /* fails if it is in use */
@@ -270,7 +271,7 @@ static void is_named(void *arg, const char *dir, const char *id, int number)
                 !strcmp(value_str(&record, "group", ""), n->name);
 }
 
-static void group_found(void *arg, const char *name)
+static void idle_found(void *arg, const char *name)
 {
     struct worker *w = arg;
     size_t len = strlen(w->rt.block->name);
@@ -280,12 +281,13 @@ static void group_found(void *arg, const char *name)
         return;
     attempt_each(w->rt.config, is_named, &n);
     if (!n.found)
-        sweep_group(w, name);
+        sweep_idle(w, name);
 }
 
-void sweep_groups(struct worker *w)
+void sweep_all_idle(struct worker *w)
 {
-    cgroup_each(w->rt.cgroups, group_found, w);
+    cgroup_each(w->rt.cgroups, idle_found, w);
+    attempt_spare_each(w->rt.config, idle_found, w);
 }
 
 /* ---- reasons ---- */

@@ -202,7 +202,7 @@ _Noreturn void worker_main(const struct worker_start *start)
         log_err("%s", err.text);
         _exit(EXIT_FAILURE);
     }
-    sweep_groups(&w);
+    sweep_all_idle(&w);
     host_link_retry(w.link);
     loop_run(w.loop);
     runtime_close(&w.rt);

@@ -30,8 +30,8 @@ _Noreturn void worker_main(const struct worker_start *start);
  *   work/     the payload's own directory, owned by its uid
  *   stdout, stderr (+ .pos)   captured output, see output.h
  *   result    msgpack result map, spilled at shutdown when the host could not be told
- * The directory goes when the host has confirmed the result. ATTEMPTS_DIR/~NAME-SLOT is an
- * emptied one, kept for the next attempt of runtime NAME in that slot.
+ * The directory goes when the host has confirmed the result. ATTEMPTS_DIR/~GROUP is an
+ * emptied one, kept by an idle supervisor for its next attempt.
  */
 #define ATTEMPTS_DIR "attempts"
 

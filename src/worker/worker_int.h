@@ -68,8 +68,9 @@ void sweep_others(struct worker *w, const struct value *body);
 void sweep_send_pending(
     struct worker *w); /* what could not be told while the host was away */
 void sweep_turn(void *arg);
-void sweep_group(struct worker *w, const char *name); /* an idle supervisor's, empty */
-void sweep_groups(struct worker *w); /* those that idle supervisors of an earlier worker left */
+/* What a supervisor that had no attempt kept for its next one, by the name of its group. */
+void sweep_idle(struct worker *w, const char *name);
+void sweep_all_idle(struct worker *w); /* of the workers before this one */
 
 /* probe.c */
 void probe_turn(void *arg);

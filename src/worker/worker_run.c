@@ -231,7 +231,7 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
                                          "plugin_crashed"};
     char text[200] = "its supervisor died";
     if (!seat->number) {
-        sweep_group(w, seat->group);
+        sweep_idle(w, seat->group);
         return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_UNCLEAN) {
