@@ -73,6 +73,8 @@ libberth_a_SOURCES = \
 	src/plugin/gates.h \
 	src/plugin/loader.c \
 	src/plugin/loader.h \
+	src/plugin/mark.c \
+	src/plugin/mark.h \
 	src/plugin/option.h \
 	src/plugin/options.c \
 	src/store/db.c \
@@ -182,6 +184,7 @@ libberth_a_SOURCES = \
 	src/monitor/monitor.c \
 	src/monitor/monitor.h \
 	src/monitor/monitor_int.h \
+	src/monitor/roles.c \
 	src/monitor/setup.c \
 	$(NULL)
 nodist_libberth_a_SOURCES = src/config/builtin.c
@@ -204,6 +207,26 @@ berth_SOURCES = \
 	src/cli/print.c \
 	$(NULL)
 berth_LDADD = $(CORE_LDADD)
+
+bin_PROGRAMS += berth-conform
+berth_conform_SOURCES = \
+	src/conform/conform.c \
+	src/conform/contact.c \
+	src/conform/contact.h \
+	src/conform/elf.c \
+	src/conform/elf.h \
+	src/conform/general.c \
+	src/conform/lender.c \
+	src/conform/lender.h \
+	src/conform/rules.h \
+	src/conform/runtime.c \
+	src/conform/transport.c \
+	src/conform/trial.c \
+	src/conform/trial.h \
+	src/conform/world.c \
+	src/conform/world.h \
+	$(NULL)
+berth_conform_LDADD = $(CORE_LDADD)
 
 pkglibexec_PROGRAMS += berth-fetch
 berth_fetch_SOURCES = \

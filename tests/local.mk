@@ -115,8 +115,26 @@ tests_hostile_hostile_CFLAGS = $(WARN_CFLAGS) $(WERROR_CFLAGS)
 tests_hostile_hostile_LDFLAGS =
 tests_hostile_hostile_LDADD =
 
+# ---- plugins that break the contract, for berth-conform and for berthd ----
+
+check_LTLIBRARIES += evil-command.la evil-run.la evil-transport.la
+# The path makes a shared object of what is never installed.
+EVIL_LDFLAGS = $(PLUGIN_LDFLAGS) -rpath /nowhere
+evil_command_la_SOURCES = tests/plugins/evil.c
+evil_command_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) -DEVIL_KIND=COMMAND
+evil_command_la_LDFLAGS = $(EVIL_LDFLAGS)
+evil_run_la_SOURCES = tests/plugins/evil.c
+evil_run_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) -DEVIL_KIND=RUN
+evil_run_la_LDFLAGS = $(EVIL_LDFLAGS)
+evil_transport_la_SOURCES = tests/plugins/evil.c
+evil_transport_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) -DEVIL_KIND=TRANSPORT
+evil_transport_la_LDFLAGS = $(EVIL_LDFLAGS)
+
 # ---- tests of the whole, against an installed tree ----
 
+EVIL_TESTS = \
+	tests/conform/evil.t \
+	$(NULL)
 META_TESTS = \
 	tests/meta/exports.t \
 	tests/meta/layers.t \
@@ -156,13 +174,13 @@ ABI_TESTS = \
 	tests/abi/headers.t \
 	$(NULL)
 
-TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) $(E2E_TESTS)
 # In a QEMU guest.
 GUEST_TESTS = \
 	tests/guest/cgroup2.t \
 	$(NULL)
 
-TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
+TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
+	$(E2E_TESTS) $(GUEST_TESTS)
 SHARED_BY_TESTS = \
 	tests/e2e/common.sh \
 	tests/e2e/hostile.sh \
@@ -185,9 +203,8 @@ SHARED_BY_TESTS = \
 	tests/unit/store-help.h \
 	tests/worker-host.h \
 	$(NULL)
-EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
-	$(E2E_TESTS)
-EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(META_TESTS) $(ABI_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
+EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_TESTS) \
+	$(BENCH_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
 
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp

@@ -16,6 +16,14 @@
  *   runtime plugin     `open`, `start` in the worker, after its capabilities were dropped; every
  *                      other callback in a process forked for that one call or attempt, where
  *                      it may block (the core times it) and may crash (it costs that attempt)
+ *
+ * What a callback leaves as it was. A plugin is a guest in its process. When a callback returns, or
+ * while it is loaded, these are as they were: signal mask and dispositions, alarm, working
+ * directory, umask, environment, locale, ids, resource limits, and each descriptor that is not the
+ * plugin's own. There is no new child, neither running nor waiting to be reaped, and no new thread
+ * but where `start` allows it. Nothing is written to stdout or stderr: that is what host->log is
+ * for. No callback ends its process, and no C++ exception leaves one. What a plugin opens is
+ * close-on-exec. Only `run` of a runtime is free of all this, since its process is the payload.
  */
 #ifndef BERTH_PLUGIN_H
 #define BERTH_PLUGIN_H
@@ -77,7 +85,8 @@ struct berth_plugin {
      * Lifecycle, each may be NULL. `open`: the config is final; no thread may be started; a
      * transport binds its sockets here. `start`: the last capability is gone; threads are allowed
      * (transports only). `close` is called if `open` succeeded, also after a failed `start`; but a
-     * plugin must not need it: every role of berthd may be killed at any moment.
+     * plugin must not need it: every role of berthd may be killed at any moment. It gives back
+     * what `open` and `start` took, and after it the plugin may be opened again.
      */
     int (*open)(struct berth_ctx *ctx, struct berth_error *err);
     int (*start)(struct berth_ctx *ctx, struct berth_error *err);

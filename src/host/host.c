@@ -185,6 +185,7 @@ _Noreturn void host_main(const struct host_start *start)
     struct host *h = calloc(1, sizeof *h);
     title_set("berthd: host");
     log_init("host", start->config->log_level);
+    mark_use(start->mark);
     if (!h || !(h->loop = loop_new()) || !(h->arena = arena_new())) {
         log_err("out of memory");
         _exit(1);

@@ -5,6 +5,7 @@
 #define HOST_HOST_H
 
 #include "config/config.h"
+#include "plugin/mark.h"
 #include "priv/priv.h"
 
 struct host_start {
@@ -13,6 +14,7 @@ struct host_start {
         drop; /* done by host_main after transports have bound (open), before they start */
     const int *transport_fds; /* plugins, opened by the monitor, in the config's order */
     const char *const *transport_paths;
+    struct mark *mark;          /* for the monitor: the plugin that it is in */
     int monitor_fd;             /* EOF: the monitor died; the host ends */
     int restarts; /* how often the monitor has restarted it */
 };

@@ -100,7 +100,9 @@ static struct watch *watch_find(struct berth_ctx *ctx, int id)
 static void watch_fd_ready(void *arg, uint32_t events)
 {
     struct watch *w = arg;
+    mark_enter(w->transport->block->name, "watch");
     w->fd_fn(&w->transport->ctx, w->fd, events, w->arg);
+    mark_leave();
 }
 
 static void watch_timer_due(void *arg)
@@ -110,14 +112,20 @@ static void watch_timer_due(void *arg)
     berth_timer_fn *fn = w->timer_fn;
     void *fn_arg = w->arg;
     watch_free(w);
+    mark_enter(t->block->name, "timer");
     fn(&t->ctx, fn_arg);
+    mark_leave();
 }
 
 static void watch_log_more(void *arg)
 {
     struct watch *w = arg;
-    if (w->timer_fn)
-        w->timer_fn(&w->transport->ctx, w->arg);
+    struct transport_link *t = w->transport;
+    if (!w->timer_fn)
+        return;
+    mark_enter(t->block->name, "log"); /* it may close the log: w is not there any more then */
+    w->timer_fn(&t->ctx, w->arg);
+    mark_leave();
 }
 
 static int service_watch_fd(struct berth_ctx *ctx, int fd, uint32_t events, berth_fd_fn *fn,

@@ -6,6 +6,15 @@
 
 #include "host/transports.h"
 
+/* Calls a callback of the transport, so that its name is known if it does not come back. */
+#define IN_PLUGIN(t, callback, call)            \
+    ({                                          \
+        mark_enter((t)->block->name, callback); \
+        __auto_type in_plugin_ = (call);        \
+        mark_leave();                           \
+        in_plugin_;                             \
+    })
+
 #define PUMP_BATCH 64
 #define BACKOFF_MAX_MS 5000
 
@@ -47,7 +56,7 @@ static void transport_pump(void *arg)
         struct berth_error err = {0};
         if (!transport_has_room(t))
             return; /* the end of a task pumps again */
-        int rc = t->plugin->transport.recv(&t->ctx, &m, &err);
+        int rc = IN_PLUGIN(t, "recv", t->plugin->transport.recv(&t->ctx, &m, &err));
         if (rc < 0)
             transport_failed(t, &err);
         if (rc <= 0)
@@ -125,7 +134,7 @@ static void ticket_send(void *arg)
                                 .format = (uint32_t)k->format,
                                 .data = k->body.data,
                                 .len = k->body.len};
-    int rc = t->plugin->transport.reply(&t->ctx, &reply, &err);
+    int rc = IN_PLUGIN(t, "reply", t->plugin->transport.reply(&t->ctx, &reply, &err));
     transport_pump_later(t);
     if (rc == BERTH_LATER)
         return;
@@ -246,7 +255,8 @@ void transport_replied(struct transport_link *t, uint64_t number,
 void transport_settle(struct transport_link *t, uint64_t message, int how)
 {
     struct berth_error err = {0};
-    if (t->plugin->transport.settle(&t->ctx, message, how, &err) < 0)
+    if (IN_PLUGIN(t, "settle",
+                  t->plugin->transport.settle(&t->ctx, message, how, &err)) < 0)
         log_line(BERTH_LOG_WARN, t->block->name, "cannot settle a message: %s", err.text);
 }
 
@@ -267,7 +277,7 @@ static int transport_load(struct host *h, struct transport_link *t, size_t i,
     snprintf(owner, sizeof owner, "transport '%s'", t->block->name);
     rc = options_resolve(t->plugin->desc.options, &t->block->keys, owner, &t->options, err);
     if (rc == 0 && t->plugin->desc.open)
-        rc = t->plugin->desc.open(&t->ctx, err);
+        rc = IN_PLUGIN(t, "open", t->plugin->desc.open(&t->ctx, err));
     t->open = rc == 0;
     return rc < 0 ? berth_wrap(err, "transport '%s'", t->block->name) : 0;
 }
@@ -299,10 +309,14 @@ int transports_start(struct host *h, struct berth_error *err)
 {
     for (size_t i = 0; i < h->config->transport_count; i++) {
         struct transport_link *t = &h->transports[i];
-        int rc = t->plugin->desc.start ? t->plugin->desc.start(&t->ctx, err) : 0;
+        int rc = 0;
+        if (t->plugin->desc.start)
+            rc = IN_PLUGIN(t, "start", t->plugin->desc.start(&t->ctx, err));
         if (rc < 0)
             return berth_wrap(err, "transport '%s'", t->block->name);
-        int fd = t->plugin->transport.fd ? t->plugin->transport.fd(&t->ctx) : -1;
+        int fd = -1;
+        if (t->plugin->transport.fd)
+            fd = IN_PLUGIN(t, "fd", t->plugin->transport.fd(&t->ctx));
         if (fd >= 0)
             t->io = loop_io_add(h->loop, fd, EPOLLIN, transport_ready, t);
         t->started = true;
@@ -313,9 +327,14 @@ int transports_start(struct host *h, struct berth_error *err)
 
 void transports_drain(struct host *h, bool on)
 {
-    for (size_t i = 0; i < h->config->transport_count; i++)
-        if (h->transports[i].plugin->transport.drain)
-            h->transports[i].plugin->transport.drain(&h->transports[i].ctx, on);
+    for (size_t i = 0; i < h->config->transport_count; i++) {
+        struct transport_link *t = &h->transports[i];
+        if (!t->plugin->transport.drain)
+            continue;
+        mark_enter(t->block->name, "drain");
+        t->plugin->transport.drain(&t->ctx, on);
+        mark_leave();
+    }
 }
 
 /* Only at an orderly end. Callers that wait on the line go away; what they asked for becomes durable. */
@@ -323,8 +342,11 @@ void transports_close(struct host *h)
 {
     for (size_t i = 0; i < h->config->transport_count; i++) {
         struct transport_link *t = &h->transports[i];
-        if (t->open && t->plugin->desc.close)
+        if (t->open && t->plugin->desc.close) {
+            mark_enter(t->block->name, "close");
             t->plugin->desc.close(&t->ctx);
+            mark_leave();
+        }
         t->open = false;
     }
 }

@@ -85,11 +85,13 @@ int monitor_check(const struct monitor *m, const char *path, capset *ret_wants,
 {
     int fds[2];
     struct verdict_frame v = {0};
-    if (pipe(fds) < 0)
+    struct mark *mark = mark_new(), where;
+    if (!mark || pipe(fds) < 0)
         return berth_fail_errno(err, errno, "cannot check the config");
     pid_t pid = fork();
     if (pid == 0) {
         close(fds[0]);
+        mark_use(mark);
         check_child(m, path, fds[1]);
     }
     close(fds[1]);
@@ -103,8 +105,15 @@ int monitor_check(const struct monitor *m, const char *path, capset *ret_wants,
             kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
     }
+    bool in_plugin = mark_read(mark, &where);
+    mark_free(mark);
+    if (!whole && !in_plugin)
+        return berth_fail(err, EIO, "the process that checks the config ended early (%s %d)",
+                          WIFSIGNALED(status) ? "signal" : "status",
+                          WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     if (!whole)
-        return berth_fail(err, EIO, "a plugin crashed or hung while it was loaded (%s %d)",
+        return berth_fail(err, EIO, "plugin '%s' crashed or hung in '%s' when it was loaded (%s %d)",
+                          where.plugin, where.callback,
                           WIFSIGNALED(status) ? "signal" : "status",
                           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     if (v.rc < 0 && err)

@@ -85,6 +85,7 @@ static _Noreturn void child_main(struct role *r, int fd)
                                      .drop = child_drop(m, r),
                                      .plugin_fd = r->plugin_fd,
                                      .plugin_path = r->plugin_path,
+                                     .mark = r->mark,
                                      .monitor_fd = fd};
         worker_main(&start);
     }
@@ -92,6 +93,7 @@ static _Noreturn void child_main(struct role *r, int fd)
                                .drop = child_drop(m, r),
                                .transport_fds = m->transport_fds,
                                .transport_paths = m->transport_paths,
+                               .mark = r->mark,
                                .monitor_fd = fd,
                                .restarts = r->restarts};
     host_main(&start);
@@ -108,23 +110,26 @@ static void role_ended(struct role *r, int status)
 {
     struct monitor *m = r->monitor;
     bool steady = now_ms() - r->started_ms > STEADY_MS;
+    char how[400];
     r->pid = 0;
     loop_io_remove(&r->io);
     close(take_fd(r->fd));
+    monitor_kill_orphans(m);
     if (m->stopping)
         return;
+    role_end_text(r, status, how, sizeof how);
     if (!r->block && !m->served && !m->reloaded) { /* it would not start the next time either */
-        log_err("the host could not start");
+        log_err("the host could not start: it ended with %s", how);
         m->status = 1;
         monitor_stop(m);
         return;
     }
     r->restarts = r->restarts + 1;
-    log_warn("%s ended with %s %d, starting it again", role_name(r),
-             WIFSIGNALED(status) ? "signal" : "status",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     int64_t delay = steady || r->restarts < 2 ? 0 : 100ll * r->restarts;
-    loop_timer_set(r->again, delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS);
+    delay = delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS;
+    log_warn("%s ended with %s, starting it again in %lld ms", role_name(r), how,
+             (long long)delay);
+    loop_timer_set(r->again, delay);
 }
 
 static void monitor_reap(void *arg, const siginfo_t *info)
@@ -197,6 +202,7 @@ static void role_start(struct role *r)
         return;
     }
     fflush(NULL);
+    mark_clear(r->mark);
     pid_t pid = fork();
     if (pid == 0) {
         close(fds[0]);
@@ -242,6 +248,7 @@ static void monitor_end_roles(struct monitor *m)
         if (left)
             poll(NULL, 0, 5);
     }
+    monitor_kill_orphans(m);
 }
 
 static int monitor_exec_again(struct monitor *m)
@@ -265,7 +272,8 @@ static int monitor_watch(struct monitor *m, struct berth_error *err)
     for (size_t i = 0; i < countof(stops); i++)
         if (!loop_signal_add(m->loop, stops[i], monitor_signal, m))
             return berth_fail(err, ENOMEM, "out of memory");
-    if (!loop_signal_add(m->loop, SIGCHLD, monitor_reap, m))
+    m->watch = loop_timer_add(m->loop, 0, role_watch, m);
+    if (!m->watch || !loop_signal_add(m->loop, SIGCHLD, monitor_reap, m))
         return berth_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < m->role_count; i++) {
         m->roles[i].again = loop_timer_add(m->loop, 0, role_again, &m->roles[i]);

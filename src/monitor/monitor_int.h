@@ -6,6 +6,7 @@
 
 #include "loop/loop.h"
 #include "monitor/monitor.h"
+#include "plugin/mark.h"
 #include "priv/priv.h"
 #include "worker/cgroup.h"
 
@@ -23,6 +24,9 @@ struct role { /* the host, or one worker */
     struct loop_timer *again;
     int restarts;
     int64_t started_ms;
+    struct mark *mark;    /* the callback that it is in */
+    uint32_t mark_calls;  /* the callback that was seen last, */
+    int64_t mark_seen_ms; /* and when that was first */
 };
 
 struct monitor {
@@ -35,6 +39,7 @@ struct monitor {
     bool is_root;
     uid_t uid;
     gid_t gid;
+    struct loop_timer *watch; /* for callbacks that do not return */
     struct role *roles; /* the host first */
     size_t role_count;
     int *transport_fds;
@@ -44,6 +49,14 @@ struct monitor {
     bool stopping, reloading;
     int status;     /* exit status */
 };
+
+/* roles.c: what plugins did to the processes that they are in. */
+/* "signal 11 (Segmentation fault) in 'recv' of 'name'"; buf is the caller's. */
+const char *role_end_text(const struct role *r, int status, char *buf, size_t len);
+void role_watch(void *monitor); /* a timer: kills roles whose plugin does not return */
+/* What a plugin forked and left is a child of ours once its role has ended. Supervisors have sessions of their own
+ * and stay. */
+void monitor_kill_orphans(const struct monitor *m);
 
 /* check.c: loads config and plugins in a process that is thrown away. *ret_wants (may be NULL) gets one capset per
  * runtime of c: what its plugin needs. path NULL: checks c itself. */

@@ -205,6 +205,9 @@ static int setup_roles(struct monitor *m, const capset *wants, struct berth_erro
     for (size_t i = 0; i < m->role_count; i++) {
         m->roles[i].monitor = m;
         m->roles[i].fd = m->roles[i].plugin_fd = -1;
+        m->roles[i].mark = mark_new();
+        if (!m->roles[i].mark)
+            return berth_fail(err, ENOMEM, "out of memory");
     }
     int rc = setup_host_groups(m, err);
     if (rc == 0)

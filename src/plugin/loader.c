@@ -15,6 +15,7 @@
 
 #include "base/fail.h"
 #include "plugin/gates.h"
+#include "plugin/mark.h"
 
 void plugin_free(struct plugin *p)
 {
@@ -51,7 +52,9 @@ static int map(struct plugin *p, int *fd, struct berth_error *err)
 {
     char name[64];
     snprintf(name, sizeof(name), "/proc/self/fd/%d", *fd);
+    mark_enter(p->path, "load"); /* its constructors, if it has any in spite of the contract */
     p->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    mark_leave();
     if (!p->handle)
         return linker_failed(name, err);
     (void)take_fd(*fd);
@@ -91,8 +94,17 @@ static int load(struct plugin *p, int *fd, struct berth_error *err)
         return berth_fail(
             err, ENOEXEC,
             "it has no symbol 'berth_plugin_entry': end it with BERTH_PLUGIN(...)");
-    r = copy_tables(p, entry(), err);
+    mark_enter(p->path, "berth_plugin_entry");
+    const struct berth_plugin *d = entry();
+    mark_leave();
+    r = copy_tables(p, d, err);
     return r < 0 ? r : gate_contract(p, err);
+}
+
+bool plugin_resolves(const struct plugin *p, const char *symbol)
+{
+    dlerror();
+    return dlsym(p->handle, symbol) || !dlerror();
 }
 
 int plugin_load(int take_fd, const char *path, struct plugin **ret, struct berth_error *err)

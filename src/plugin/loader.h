@@ -27,6 +27,8 @@ int plugin_find(const char *const *dirs, const char *name, char **ret_path, stru
  * refusal is -EPERM or -ENOEXEC and names file and reason.
  */
 int plugin_load(int take_fd, const char *path, struct plugin **ret, struct berth_error *err);
+/* Is the symbol in the plugin or in a library that it names, apart from all else that is loaded here? */
+bool plugin_resolves(const struct plugin *p, const char *symbol);
 void plugin_free(struct plugin *p); /* the struct; its code and descriptor stay until the process ends */
 /*
  * Does the block grant each capability that the plugin cannot work without? A block without the key

@@ -96,6 +96,7 @@ _Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent,
     signal(SIGTERM, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     helpers = NULL;
+    mark_use(NULL);
     runtime_said_clear(rt);
     head.rc = work(arg, &out, &head.err);
     if (head.rc >= 0 && out.failed)

@@ -11,8 +11,6 @@
 #include "worker/enforce.h"
 #include "worker/runtime.h"
 
-#define OPEN_SECONDS 30
-
 /* A plain user has nothing to grant: what is missing then shows in what the probe says
  * is not enforced. */
 static int check_grants(const struct runtime *rt, const struct worker_start *start,
@@ -77,9 +75,9 @@ static int call(struct runtime *rt, const char *name,
 {
     if (!callback)
         return 0;
-    alarm(OPEN_SECONDS); /* ends a worker that hangs here; the monitor starts another */
+    mark_enter(rt->block->name, name); /* the monitor ends a worker that hangs here */
     int rc = callback(&rt->ctx, err);
-    alarm(0);
+    mark_leave();
     if (rc < 0 && !err->code)
         berth_fail(err, -rc, "plugin '%s': %s failed without saying why",
                    rt->plugin->desc.name, name);
@@ -142,8 +140,11 @@ void runtime_open(struct runtime *rt, const struct worker_start *start)
 
 void runtime_close(struct runtime *rt)
 {
-    if (rt->plugin_open && rt->plugin->desc.close)
+    if (rt->plugin_open && rt->plugin->desc.close) {
+        mark_enter(rt->block->name, "close");
         rt->plugin->desc.close(&rt->ctx);
+        mark_leave();
+    }
     rt->plugin_open = false;
 }
 

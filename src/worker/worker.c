@@ -190,6 +190,7 @@ _Noreturn void worker_main(const struct worker_start *start)
     signal(SIGPIPE, SIG_IGN);
     title_set("berthd: %s", start->block->name);
     log_init(start->block->name, start->config->log_level);
+    mark_use(start->mark);
     w.monitor_fd = start->monitor_fd;
     w.started_ms = unix_ms();
     if (priv_drop(&start->drop, &err) < 0) {

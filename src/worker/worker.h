@@ -5,6 +5,7 @@
 #define WORKER_WORKER_H
 
 #include "config/config.h"
+#include "plugin/mark.h"
 #include "priv/priv.h"
 #include "worker/cgroup.h"
 
@@ -16,6 +17,7 @@ struct worker_start {
     int plugin_fd;         /* opened by the monitor, -1: not found, error in plugin_error */
     const char *plugin_path;
     struct berth_error plugin_error;
+    struct mark *mark; /* for the monitor: the callback that the worker itself is in */
     int monitor_fd; /* EOF: the monitor died; the worker ends, supervisors stay */
 };
 /* Runs in a freshly forked child of the monitor, single-threaded, signals default. Never

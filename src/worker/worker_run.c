@@ -96,6 +96,7 @@ _Noreturn static void become_supervisor(struct worker *w, struct attempt *at,
     loop_free_after_fork(w->loop);
     helpers_forget();
     close(w->monitor_fd);
+    mark_use(NULL); /* that one is the worker's */
     sigprocmask(SIG_SETMASK, &none, NULL);
     supervisor_main(&w->rt, at, seat);
 }

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/* The mark that a process leaves while it is in a plugin. */
+#include "plugin/mark.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/str.h"
+
+static struct mark unread;
+static struct mark *own = &unread;
+
+struct mark *mark_new(void)
+{
+    void *page = mmap(NULL, sizeof(struct mark), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+void mark_free(struct mark *m)
+{
+    if (m)
+        munmap(m, sizeof *m);
+}
+
+void mark_use(struct mark *m)
+{
+    own = m ? m : &unread;
+}
+
+void mark_clear(struct mark *m)
+{
+    if (m)
+        memset(m, 0, sizeof *m);
+}
+
+static void copy(char *to, const char *from, size_t size)
+{
+    size_t len = strnlen(from, size - 1);
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
+/* A plugin that dies leaves these stores behind only if the compiler makes them before the call. */
+void mark_enter(const char *plugin, const char *callback)
+{
+    copy(own->plugin, plugin, sizeof own->plugin);
+    own->calls++;
+    copy(own->callback, callback, sizeof own->callback);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void mark_leave(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    own->callback[0] = '\0';
+}
+
+bool mark_read(const struct mark *m, struct mark *ret)
+{
+    if (!m)
+        return false;
+    *ret = *m;
+    ret->plugin[sizeof ret->plugin - 1] = ret->callback[sizeof ret->callback - 1] = '\0';
+    clean_text(ret->plugin, sizeof ret->plugin - 1);
+    clean_text(ret->callback, sizeof ret->callback - 1);
+    return ret->callback[0] != '\0';
+}
