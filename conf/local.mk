@@ -13,8 +13,9 @@ completiondir = $(datadir)/bash-completion/completions
 install-data-local:
 	$(MKDIR_P) '$(DESTDIR)$(completiondir)'
 	$(INSTALL_DATA) '$(srcdir)/conf/berth.bash-completion' '$(DESTDIR)$(completiondir)/berth'
+	ln -sf berth '$(DESTDIR)$(completiondir)/berth-conform'
 uninstall-local:
-	rm -f '$(DESTDIR)$(completiondir)/berth'
+	rm -f '$(DESTDIR)$(completiondir)/berth' '$(DESTDIR)$(completiondir)/berth-conform'
 
 if SYSTEMD_UNIT
 systemdsystemunit_DATA = conf/berth.service

@@ -147,7 +147,8 @@ static void print_death(const char *subject, int status, int late_seconds)
 {
     struct mark at;
     char name[300] = "it reaches its end", how[200];
-    if (mark_read(mark, &at))
+    bool in = mark_read(mark, &at);
+    if (in)
         snprintf(name, sizeof name, "'%s' returns", at.callback);
     print_check(false, subject, name, strlen(name));
     if (late_seconds)
@@ -158,8 +159,8 @@ static void print_death(const char *subject, int status, int late_seconds)
     else
         snprintf(how, sizeof how, "ended the process with exit status %d",
                  WEXITSTATUS(status));
-    printf("#   %s %s\n", name[0] == '\'' ? at.callback : "the trial", how);
-    if (at.callback[0] && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
+    printf("#   %s %s\n", in ? at.callback : "the trial", how);
+    if (in && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
         printf("#   an exception that leaves a plugin, and a failed check of the allocator, look like this\n");
 }
 

@@ -205,7 +205,11 @@ _Noreturn void host_main(const struct host_start *start)
     if (write(start->monitor_fd, "Y\n", 2) < 0)
         log_warn("the monitor could not be told: %s", strerror(errno));
     host_ask_dispatch(h);
-    loop_run(h->loop);
+    int rc = loop_run(h->loop);
+    if (rc < 0) { /* nothing here can be relied on: a plugin closed what is not its own */
+        log_err("the event loop failed: %s", strerror(-rc));
+        _exit(1);
+    }
     transports_close(h);
     store_close(h->store);
     _exit(0);

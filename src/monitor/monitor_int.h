@@ -51,7 +51,7 @@ struct monitor {
 };
 
 /* roles.c: what plugins did to the processes that they are in. */
-/* "signal 11 (Segmentation fault) in 'recv' of 'name'"; buf is the caller's. */
+/* "signal 11 (Segmentation fault) in 'recv' of plugin 'name'"; "after", if that had returned. */
 const char *role_end_text(const struct role *r, int status, char *buf, size_t len);
 void role_watch(void *monitor); /* a timer: kills roles whose plugin does not return */
 /* What a plugin forked and left is a child of ours once its role has ended. Supervisors have sessions of their own

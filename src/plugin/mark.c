@@ -4,13 +4,17 @@
 #include "plugin/mark.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/str.h"
 
 static struct mark unread;
 static struct mark *own = &unread;
+/* 1 in the process that uses the mark, and wiped by the kernel in what a plugin forks. NULL: not to be had. */
+static volatile char *here;
 
 struct mark *mark_new(void)
 {
@@ -28,6 +32,13 @@ void mark_free(struct mark *m)
 void mark_use(struct mark *m)
 {
     own = m ? m : &unread;
+    if (!here) {
+        void *page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED || madvise(page, 1, MADV_WIPEONFORK) < 0)
+            return;
+        here = page;
+    }
+    *here = 1;
 }
 
 void mark_clear(struct mark *m)
@@ -49,22 +60,24 @@ void mark_enter(const char *plugin, const char *callback)
     copy(own->plugin, plugin, sizeof own->plugin);
     own->calls++;
     copy(own->callback, callback, sizeof own->callback);
+    own->in = 1;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* Two hosts, or two supervisors of one attempt, must not be. */
 void mark_leave(void)
 {
+    if (here && !*here)
+        _exit(EXIT_FAILURE);
     atomic_signal_fence(memory_order_seq_cst);
-    own->callback[0] = '\0';
+    own->in = 0;
 }
 
 bool mark_read(const struct mark *m, struct mark *ret)
 {
-    if (!m)
-        return false;
-    *ret = *m;
+    *ret = m ? *m : (struct mark){.calls = 0};
     ret->plugin[sizeof ret->plugin - 1] = ret->callback[sizeof ret->callback - 1] = '\0';
     clean_text(ret->plugin, sizeof ret->plugin - 1);
     clean_text(ret->callback, sizeof ret->callback - 1);
-    return ret->callback[0] != '\0';
+    return ret->in && ret->callback[0];
 }

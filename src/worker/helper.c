@@ -98,7 +98,10 @@ _Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent,
     helpers = NULL;
     mark_use(NULL);
     runtime_said_clear(rt);
+    pid_t self = getpid();
     head.rc = work(arg, &out, &head.err);
+    if (getpid() != self) /* a plugin forked, and both came back */
+        _exit(EXIT_FAILURE);
     if (head.rc >= 0 && out.failed)
         head.rc = berth_fail(&head.err, ENOMEM, "out of memory");
     if (head.rc < 0 && !head.err.code)
@@ -107,6 +110,9 @@ _Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent,
     head.said = rt->said;
     if (write_all(fd, (const char *)&head, sizeof head) == 0)
         write_all(fd, out.data, out.len);
+    /* What a plugin forked and left would keep the pipe open, and its reader waiting. */
+    if (getpgrp() == self)
+        kill(0, SIGKILL);
     _exit(0);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "base/fail.h"
 #include "base/log.h"
@@ -140,8 +141,17 @@ static int choose_ids(struct supervisor *s, const struct berth_command *cmd,
     return 0;
 }
 
+/* What a plugin did to the process must not look like the task's fault later. */
+static void undo_plugin(const sigset_t *mask)
+{
+    umask(022);
+    signal(SIGCHLD, SIG_DFL); /* ignored, nobody would learn how the payload ended */
+    sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
 static int build_command(struct supervisor *s)
 {
+    sigset_t mask;
     struct berth_error err = {0};
     struct runtime *rt = s->rt;
     s->command = command_new(s->at->work);
@@ -152,9 +162,13 @@ static int build_command(struct supervisor *s)
     s->command->cmd.uid = s->view.uid;
     s->command->cmd.gid = s->view.gid;
     runtime_said_clear(rt);
+    sigprocmask(SIG_SETMASK, NULL, &mask);
     alarm(COMMAND_SECONDS); /* ends this process; the worker tells the host why */
+    mark_enter(rt->block->name, "command");
     int rc = rt->plugin->runtime.command(&rt->ctx, &s->view, &s->command->cmd, &err);
+    mark_leave();
     alarm(0);
+    undo_plugin(&mask);
     if (rc >= 0 && command_seal(s->command) < 0)
         rc = berth_fail(&err, ENOMEM, "out of memory");
     if (rc >= 0 && !s->command->argc)

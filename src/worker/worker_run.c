@@ -215,14 +215,16 @@ static void describe(const struct worker *w, int status, char *text, size_t len)
 {
     const char *plugin = w->rt.block->plugin;
     if (WIFEXITED(status))
-        snprintf(text, len, "plugin '%s' ended its supervisor with exit status %d", plugin,
-                 WEXITSTATUS(status));
+        snprintf(text, len,
+                 "plugin '%s' ended its supervisor with exit status %d in 'command'",
+                 plugin, WEXITSTATUS(status));
     else if (WTERMSIG(status) == SIGALRM)
         snprintf(text, len, "plugin '%s' did not return from 'command' in time", plugin);
     else
         snprintf(
             text, len,
-            "the supervisor crashed with signal %d (%s), in plugin '%s' or because of it",
+            "the supervisor crashed with signal %d (%s), in 'command' of plugin '%s' or "
+            "because of it",
             WTERMSIG(status), strsignal(WTERMSIG(status)), plugin);
 }
 
@@ -262,18 +264,33 @@ static void reaped(struct worker *w, pid_t pid, int status)
     child_free(w, c);
 }
 
-void worker_reap(struct worker *w, pid_t pid)
+/* A supervisor leads a process group, in which there is nobody else unless the plugin forked in `command`. As long
+ * as it is not reaped the number is nobody else's. False: none has ended. */
+static bool reap_one(struct worker *w, idtype_t which, pid_t pid)
 {
     int status;
-    if (waitpid(pid, &status, WNOHANG) == pid)
+    struct child *c;
+    siginfo_t info = {.si_pid = 0};
+    if (waitid(which, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+        return false;
+    pid = info.si_pid;
+    HASH_FIND_INT(w->children, &pid, c);
+    if (c)
+        kill(-pid, SIGKILL);
+    if (waitpid(pid, &status, 0) == pid)
         reaped(w, pid, status);
+    return true;
+}
+
+void worker_reap(struct worker *w, pid_t pid)
+{
+    reap_one(w, P_PID, pid);
 }
 
 void worker_reap_all(void *arg)
 {
     struct worker *w = arg;
-    int status;
     w->reap_due = false;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        reaped(w, pid, status);
+    while (reap_one(w, P_ALL, 0))
+        ;
 }

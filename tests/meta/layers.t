@@ -13,7 +13,7 @@ layer() { # FOLDER: its height; nothing if it is not known
     wire | config | priv) echo 2 ;;
     plan | plugin | store | sched) echo 3 ;;
     worker | host) echo 4 ;;
-    monitor | cli) echo 5 ;;
+    monitor | cli | conform) echo 5 ;;
     esac
 }
 
