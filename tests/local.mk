@@ -143,8 +143,10 @@ META_TESTS = \
 E2E_TESTS = \
 	tests/e2e/badinput.t \
 	tests/e2e/cli.t \
+	tests/e2e/conform.t \
 	tests/e2e/crash.t \
 	tests/e2e/docs.t \
+	tests/e2e/evil.t \
 	tests/e2e/example.t \
 	tests/e2e/files.t \
 	tests/e2e/hostile-files.t \
