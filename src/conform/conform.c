@@ -23,7 +23,8 @@ static const char usage[] =
     "  KEY=VALUE              an option of the plugin; a list is a,b\n"
     "  -e, --executer K=V     runtime: an option of the task's executer\n"
     "  -i, --image IMAGE      runtime: the task's image\n"
-    "  -f, --feed COMMAND     transport: shell command that sends tasks to it; run repeatedly\n"
+    "  -f, --feed COMMAND     transport: shell command that sends tasks to it; run "
+    "repeatedly\n"
     "  -n, --messages N       transport: how many tasks have to come (8)\n"
     "  -t, --limit SECONDS    how long one callback may take (20)\n"
     "  -h, --help, -V, --version\n";
@@ -174,7 +175,8 @@ int main(int argc, char **argv)
     s.executer_options = (struct config_keys){executer.items, executer.count, NULL};
     signal(SIGPIPE, SIG_IGN); /* as in berthd */
     if (!mkdtemp(s.work_dir)) {
-        fprintf(stderr, "berth-conform: cannot make '%s': %s\n", s.work_dir, strerror(errno));
+        fprintf(stderr, "berth-conform: cannot make '%s': %s\n", s.work_dir,
+                strerror(errno));
         return EXIT_FAILURE;
     }
     test(&s);

@@ -91,7 +91,8 @@ static enum stage stage_of(const char *callback)
 {
     if (!strcmp(callback, "load"))
         return STAGE_LOAD;
-    return !strcmp(callback, "open") || !strcmp(callback, "start") ? STAGE_OPEN : STAGE_WORK;
+    return !strcmp(callback, "open") || !strcmp(callback, "start") ? STAGE_OPEN
+                                                                   : STAGE_WORK;
 }
 
 void contact_end(struct contact *c)
@@ -126,8 +127,8 @@ static void check_error(struct contact *c, int rc)
     const struct berth_error *e = &c->err;
     size_t len = strnlen(e->text, sizeof e->text);
     if (rc < -4095) {
-        contact_fault(c, OF_RESULT, RULE_ERROR, "it returned %d, which is no negative errno",
-                      rc);
+        contact_fault(c, OF_RESULT, RULE_ERROR,
+                      "it returned %d, which is no negative errno", rc);
         return;
     }
     if (e->code == UNTOUCHED)
@@ -144,9 +145,10 @@ static void check_error(struct contact *c, int rc)
         contact_fault(c, OF_RESULT, RULE_ERROR, "its text is not one line of UTF-8: '%s'",
                       e->text);
     else if (e->text[len - 1] == '.' || is_capitalised(e->text))
-        contact_fault(c, OF_RESULT, RULE_ERROR,
-                      "its text does not begin in lower case, or ends with a full stop: '%s'",
-                      e->text);
+        contact_fault(
+            c, OF_RESULT, RULE_ERROR,
+            "its text does not begin in lower case, or ends with a full stop: '%s'",
+            e->text);
 }
 
 static void check_result(struct contact *c, int max, int rc)
@@ -254,8 +256,12 @@ static void fit_lists(const struct config_keys *keys, const struct berth_option 
 bool contact_load(struct contact *c, enum stage stage, const struct subject *s)
 {
     struct berth_error err = {0};
-    *c = (struct contact){
-        .subject = s, .stage = stage, .base = world_new(), .before = world_new(), .after = world_new(), .pid = getpid()};
+    *c = (struct contact){.subject = s,
+                          .stage = stage,
+                          .base = world_new(),
+                          .before = world_new(),
+                          .after = world_new(),
+                          .pid = getpid()};
     if (!c->base || !c->before || !c->after || !give_streams() || !load(c))
         return false;
     if (lender_init(&c->lender, c->plugin->desc.runtime != NULL) < 0) {
@@ -320,13 +326,15 @@ static void check_given_back(struct contact *c)
         world_take(c->after);
     }
     if (world_fd_count(c->after) != world_fd_count(c->base))
-        contact_fault(c, OF_RESULT, LIFECYCLE, "%zu descriptors were open before 'open', %zu are after 'close'",
+        contact_fault(c, OF_RESULT, LIFECYCLE,
+                      "%zu descriptors were open before 'open', %zu are after 'close'",
                       world_fd_count(c->base), world_fd_count(c->after));
     if (world_thread_count(c->after) > 1)
         contact_fault(c, OF_RESULT, LIFECYCLE, "%zu of its threads still run",
                       world_thread_count(c->after) - 1);
     if (lender_watch_count(&c->lender))
-        contact_fault(c, OF_RESULT, LIFECYCLE, "%d watches and timers of its were not removed",
+        contact_fault(c, OF_RESULT, LIFECYCLE,
+                      "%d watches and timers of its were not removed",
                       lender_watch_count(&c->lender));
 }
 

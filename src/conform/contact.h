@@ -59,17 +59,18 @@ void contact_end(struct contact *c); /* makes the checks of all callees that had
 void contact_enter(struct contact *c, const char *callback);
 /* may_differ: of world.h. max: largest good result. */
 int contact_leave(struct contact *c, unsigned may_differ, int max, int rc);
-void contact_leave_void(struct contact *c, unsigned may_differ); /* of one without a result */
+void contact_leave_void(struct contact *c,
+                        unsigned may_differ); /* of one without a result */
 /* A fault of the callback that is being called, or was called last. */
-void contact_fault(struct contact *c, bool of_result, const char *where, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void contact_fault(struct contact *c, bool of_result, const char *where, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
 
 /* Calls it: err is &c->err. */
-#define CALL(c, callback, may_differ, max, call)        \
-    ({                                                  \
-        contact_enter(c, callback);                     \
-        int call_ = (call);                             \
-        contact_leave(c, may_differ, max, call_);       \
+#define CALL(c, callback, may_differ, max, call)  \
+    ({                                            \
+        contact_enter(c, callback);               \
+        int call_ = (call);                       \
+        contact_leave(c, may_differ, max, call_); \
     })
 
 /* Four looks at a number that must not grow for ever. */

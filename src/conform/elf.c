@@ -81,7 +81,8 @@ static void find_dynamic(struct elf *e)
 static void find_symbols(struct elf *e)
 {
     for (size_t i = 0; i < e->head->e_shnum; i++) {
-        const ElfW(Shdr) *s = at(e, e->head->e_shoff + i * sizeof *s, sizeof *s, sizeof(void *));
+        const ElfW(Shdr) *s =
+            at(e, e->head->e_shoff + i * sizeof *s, sizeof *s, sizeof(void *));
         if (!s || s->sh_type != SHT_DYNSYM)
             continue;
         e->symbols = at(e, s->sh_offset, s->sh_size, sizeof(void *));
@@ -130,8 +131,8 @@ bool elf_has_symbols(const struct elf *e)
     return e->symbols != NULL;
 }
 
-void elf_symbols(const struct elf *e, bool defined,
-                 void (*fn)(void *arg, const char *name), void *arg)
+void elf_symbols(const struct elf *e, bool defined, void (*fn)(void *arg, const char *name),
+                 void *arg)
 {
     for (size_t i = 1; i < e->symbol_count; i++) {
         const ElfW(Sym) *s = &e->symbols[i];

@@ -16,8 +16,8 @@ void elf_free(struct elf *e);
 
 bool elf_has_symbols(const struct elf *e); /* false: its section headers were stripped */
 /* Calls fn for each global symbol of the dynamic table: defined here, or asked of others. */
-void elf_symbols(const struct elf *e, bool defined,
-                 void (*fn)(void *arg, const char *name), void *arg);
+void elf_symbols(const struct elf *e, bool defined, void (*fn)(void *arg, const char *name),
+                 void *arg);
 void elf_needed(const struct elf *e, void (*fn)(void *arg, const char *library), void *arg);
 const char *elf_search_path(const struct elf *e); /* RPATH or RUNPATH, NULL if none */
 /* Functions that run at load, but for the one that every shared object has. */

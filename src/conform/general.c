@@ -17,7 +17,7 @@
 
 #define CHECKING "berth-plugin(3), CHECKING"
 #define TOP "berth/plugin.h, top of the file"
-#define CYCLES 8     /* of open and close, per look at the memory */
+#define CYCLES 8      /* of open and close, per look at the memory */
 #define LEAST_LEAK 64 /* bytes per cycle */
 
 /* ---- the file ---- */
@@ -30,9 +30,11 @@ struct names {
 /* What sanitizers, coverage and old linkers add. */
 static bool is_instrument(const char *name)
 {
-    static const char *const prefixes[] = {"__asan", "__ubsan", "__sanitizer", "__lsan", "__tsan",
-                                           "__msan", "__gcov",  "__odr_asan",  "__llvm"};
-    static const char *const linkers[] = {"_init", "_fini", "_edata", "_end", "__bss_start"};
+    static const char *const prefixes[] = {"__asan", "__ubsan",    "__sanitizer",
+                                           "__lsan", "__tsan",     "__msan",
+                                           "__gcov", "__odr_asan", "__llvm"};
+    static const char *const linkers[] = {"_init", "_fini", "_edata", "_end",
+                                          "__bss_start"};
     for (size_t i = 0; i < countof(prefixes); i++)
         if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
             return true;
@@ -87,7 +89,8 @@ static void check_constructors(const struct elf *e)
         expect_skip("it was built with a sanitizer or coverage", "nothing runs at load");
         return;
     }
-    expect(elf_constructors(e) == 0, "berth/plugin.h, \"Nothing of the plugin runs at load\"",
+    expect(elf_constructors(e) == 0,
+           "berth/plugin.h, \"Nothing of the plugin runs at load\"",
            "nothing runs at load");
     seen("it has %zu functions that run at load: do in 'open' what they do",
          elf_constructors(e));
@@ -131,7 +134,8 @@ void rules_file(void *arg)
     int rc = fd < 0 ? berth_fail_errno(&err, errno, "cannot open '%s'", s->path)
                     : gate_file(fd, real, &err);
     if (!expect(rc == 0, CHECKING,
-                "the file is a whole shared object, and nobody else can write it or its directory"))
+                "the file is a whole shared object, and nobody else can write it or its "
+                "directory"))
         seen("%s", err.text);
     if (!real || elf_open(real, &e, &err) < 0)
         return;
@@ -141,7 +145,8 @@ void rules_file(void *arg)
     elf_needed(e, needed, &ours);
     expect(!ours.wrong.len, TOP, "it links nothing of berth's");
     seen("it needs %s", ours.wrong.len ? ours.wrong.data : "");
-    expect(!elf_wants_executable_stack(e), CHECKING, "it does not make the stack executable");
+    expect(!elf_wants_executable_stack(e), CHECKING,
+           "it does not make the stack executable");
     seen("its PT_GNU_STACK says so, or is missing: link with -Wl,-z,noexecstack");
     expect(!elf_has_text_relocations(e), CHECKING, "its code is position-independent");
     seen("it has text relocations: compile with -fPIC");
@@ -209,7 +214,8 @@ void rules_load(void *arg)
         return;
     }
     const struct berth_plugin *d = &c.plugin->desc;
-    expect(true, "", "berthd loads it: entry, ABI number, sizes, name, options, capabilities");
+    expect(true, "",
+           "berthd loads it: entry, ABI number, sizes, name, options, capabilities");
     remark("%s '%s', version %s, ABI %u", d->runtime ? "runtime" : "transport", d->name,
            d->version, (unsigned)d->abi);
     check_symbols(s, c.plugin);
@@ -237,7 +243,8 @@ static bool cycle(struct contact *c)
         rc = CALL(c, "open", WORLD_NEW_FDS, 0, d->open(&c->lender.ctx, &c->err));
     c->is_open = rc == 0;
     if (rc == 0 && d->start)
-        rc = CALL(c, "start", WORLD_NEW_FDS | threads, 0, d->start(&c->lender.ctx, &c->err));
+        rc =
+            CALL(c, "start", WORLD_NEW_FDS | threads, 0, d->start(&c->lender.ctx, &c->err));
     if (rc < 0)
         contact_fault(c, true, "berth/plugin.h, struct berth_plugin",
                       "it worked before, and fails after 'close': %s", c->err.text);

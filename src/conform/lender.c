@@ -30,8 +30,8 @@ static struct lender *of(struct berth_ctx *ctx)
     return (struct lender *)ctx;
 }
 
-__attribute__((format(printf, 2, 3))) static void broken(struct lender *l, const char *format,
-                                                         ...)
+__attribute__((format(printf, 2, 3))) static void broken(struct lender *l,
+                                                         const char *format, ...)
 {
     char text[300];
     va_list ap;
@@ -98,8 +98,8 @@ static void check_name(struct lender *l, const struct berth_option *table,
 #define STRINGS (~(1u << BERTH_OPTION_LIST))
 #define LISTS (1u << BERTH_OPTION_LIST)
 #define FLOATS (1u << BERTH_OPTION_FLOAT | INTS)
-#define INTS                                                                               \
-    (1u << BERTH_OPTION_INT | 1u << BERTH_OPTION_BOOL | 1u << BERTH_OPTION_SIZE |          \
+#define INTS                                                                      \
+    (1u << BERTH_OPTION_INT | 1u << BERTH_OPTION_BOOL | 1u << BERTH_OPTION_SIZE | \
      1u << BERTH_OPTION_DURATION)
 
 static const struct options *own(struct berth_ctx *ctx, const char *service,
@@ -280,9 +280,9 @@ static int lend_query(struct berth_ctx *ctx, const struct berth_query *q,
                       berth_write_fn *write, void *arg, struct berth_error *err)
 {
     struct lender *l = on_thread(ctx, "query");
-    static const char *const known[] = {"tasks",   "task",  "result", "cancel", "executers",
-                                        "runtimes", "explain", "stats", "metrics", "health",
-                                        "ready",   "drain", "undrain"};
+    static const char *const known[] = {
+        "tasks", "task",    "result", "cancel", "executers", "runtimes", "explain",
+        "stats", "metrics", "health", "ready",  "drain",     "undrain"};
     bool found = false;
     for (size_t i = 0; q->what && i < countof(known); i++)
         found |= !strcmp(q->what, known[i]);
@@ -400,10 +400,10 @@ static void lend_blame(struct berth_ctx *ctx, int verdict, int blame, const char
 
 /* ---- the whole ---- */
 
-#define FOR_ALL                                                                            \
-    .size = sizeof(struct berth_host), .abi = BERTH_ABI, .log = lend_log,                  \
-    .fail = lend_fail, .option = lend_option, .option_int = lend_option_int,               \
-    .option_float = lend_option_float, .option_count = lend_option_count,                  \
+#define FOR_ALL                                                              \
+    .size = sizeof(struct berth_host), .abi = BERTH_ABI, .log = lend_log,    \
+    .fail = lend_fail, .option = lend_option, .option_int = lend_option_int, \
+    .option_float = lend_option_float, .option_count = lend_option_count,    \
     .option_item = lend_option_item, .now_ms = lend_now
 
 static const struct berth_host for_transports = {FOR_ALL,

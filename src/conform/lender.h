@@ -8,8 +8,8 @@
 #ifndef CONFORM_LENDER_H
 #define CONFORM_LENDER_H
 
-#include <stdatomic.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "loop/loop.h"
 #include "plugin/loader.h"
@@ -19,7 +19,8 @@ struct lender_watch;
 struct lender {
     struct berth_ctx ctx; /* first: what the callbacks get */
     struct berth_host services;
-    const struct berth_option *table, *task_table; /* of options, task_options; may be NULL */
+    const struct berth_option *table,
+        *task_table; /* of options, task_options; may be NULL */
     struct options *options, *task_options;
     struct loop *loop;
     pthread_t thread;

@@ -20,7 +20,7 @@ void rules_lifecycle(void *subject);
 void rules_probe(void *subject);
 void rules_command(void *subject);
 void rules_run(void *subject);
-void rules_end(void *subject);     /* collect, signal, cleanup */
+void rules_end(void *subject); /* collect, signal, cleanup */
 void rules_prepare(void *subject);
 /* transport.c */
 void rules_idle(void *subject);

@@ -79,7 +79,8 @@ static void task_end(struct contact *c, struct task_copy *t)
 }
 
 /* Calls fn over and over: it must not take more memory each time. */
-static void check_growth(struct contact *c, const char *callback, int (*fn)(struct contact *c))
+static void check_growth(struct contact *c, const char *callback,
+                         int (*fn)(struct contact *c))
 {
     struct growth heap = {.count = 0};
     for (int look = 0; look < 4; look++) {
@@ -98,12 +99,14 @@ static int call_probe(struct contact *c)
 {
     struct berth_probe p;
     probe_default(&p);
-    int rc = CALL(c, "probe", 0, INT32_MAX, c->plugin->runtime.probe(&c->lender.ctx, &p, &c->err));
+    int rc = CALL(c, "probe", 0, INT32_MAX,
+                  c->plugin->runtime.probe(&c->lender.ctx, &p, &c->err));
     const uint8_t *holds = &p.memory;
     if (rc < 0)
         return rc;
     if (p.size != sizeof p)
-        contact_fault(c, true, "berth/runtime.h, struct berth_probe", "it changed the size");
+        contact_fault(c, true, "berth/runtime.h, struct berth_probe",
+                      "it changed the size");
     if (!memchr(p.version, 0, sizeof p.version) || !memchr(p.detail, 0, sizeof p.detail))
         contact_fault(c, true, "berth/runtime.h, struct berth_probe",
                       "version or detail is not ended by a NUL");
@@ -113,7 +116,8 @@ static int call_probe(struct contact *c)
     for (const uint8_t *e = holds; e <= &p.gpus; e++)
         if (*e > BERTH_ENFORCE_CORE)
             contact_fault(c, true, "berth/runtime.h, enum berth_enforce",
-                          "%d is none of it, at number %d of the limits", *e, (int)(e - holds));
+                          "%d is none of it, at number %d of the limits", *e,
+                          (int)(e - holds));
     return rc;
 }
 
@@ -124,7 +128,8 @@ void rules_probe(void *arg)
         if (c.plugin->runtime.probe) {
             int first = call_probe(&c);
             int second = call_probe(&c);
-            expect((first < 0) == (second < 0), CALLBACKS, "'probe' says the same when asked again");
+            expect((first < 0) == (second < 0), CALLBACKS,
+                   "'probe' says the same when asked again");
             seen("first %d, then %d", first, second);
             if (first < 0)
                 remark("it says: %s", c.err.text);
@@ -141,28 +146,31 @@ void rules_probe(void *arg)
 static void check_command(struct contact *c, const struct command *made)
 {
     const struct berth_command *m = &made->cmd;
-    const unsigned on_mount = BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES;
+    const unsigned on_mount =
+        BERTH_ISOLATE_READONLY | BERTH_ISOLATE_TMP | BERTH_ISOLATE_DEVICES;
     const unsigned all = (BERTH_ISOLATE_UTS << 1) - 1;
     if (!made->argc || !made->argv[0][0])
         contact_fault(c, true, COMMAND, "it gave no program to execute");
     if (m->size != sizeof *m)
         contact_fault(c, true, COMMAND, "it changed the size");
     if (m->isolate & ~all || m->limits & ~BERTH_LIMIT_ALL)
-        contact_fault(c, true, COMMAND, "unknown bits: isolate 0x%x, limits 0x%x", m->isolate,
-                      m->limits);
+        contact_fault(c, true, COMMAND, "unknown bits: isolate 0x%x, limits 0x%x",
+                      m->isolate, m->limits);
     if (m->isolate & on_mount && !(m->isolate & BERTH_ISOLATE_MOUNT))
-        contact_fault(c, true, COMMAND, "isolate 0x%x: READONLY, TMP and DEVICES need MOUNT",
-                      m->isolate);
+        contact_fault(c, true, COMMAND,
+                      "isolate 0x%x: READONLY, TMP and DEVICES need MOUNT", m->isolate);
     if (m->nice < -20 || m->nice > 19 || m->io_class < 0 || m->io_class > 3 ||
         m->io_level < 0 || m->io_level > 7)
-        contact_fault(c, true, COMMAND, "nice %d, io_class %d or io_level %d is out of range",
-                      m->nice, m->io_class, m->io_level);
+        contact_fault(c, true, COMMAND,
+                      "nice %d, io_class %d or io_level %d is out of range", m->nice,
+                      m->io_class, m->io_level);
     if (m->stop_signal < 1 || m->stop_signal > SIGRTMAX)
         contact_fault(c, true, COMMAND, "stop_signal %d is no signal", m->stop_signal);
     if (m->isolate & BERTH_ISOLATE_UID && (m->uid == 0 || m->gid == 0))
         contact_fault(c, true, COMMAND, "uid or gid is 0");
     if (!m->cwd || m->cwd[0] != '/')
-        contact_fault(c, true, COMMAND, "cwd '%s' is no absolute path", m->cwd ? m->cwd : "");
+        contact_fault(c, true, COMMAND, "cwd '%s' is no absolute path",
+                      m->cwd ? m->cwd : "");
     for (int k = 0; k < 2; k++)
         for (const char *const *p = k ? m->hide : m->bind_rw; p && *p; p++)
             if (**p != '/')
@@ -184,10 +192,12 @@ static void put_command(struct buf *out, const struct command *made)
     put_list(out, "env", made->env);
     put_list(out, "bind_rw", m->bind_rw);
     put_list(out, "hide", m->hide);
-    buf_fmt(out, " isolate 0x%x limits 0x%x cwd '%s' path '%s' nice %d io %d %d cpus '%s' signal %d ids %d %d",
-            m->isolate, m->limits, m->cwd ? m->cwd : "", m->search_path ? m->search_path : "",
-            m->nice, m->io_class, m->io_level, m->cpu_list ? m->cpu_list : "", m->stop_signal,
-            (int)m->uid, (int)m->gid);
+    buf_fmt(out,
+            " isolate 0x%x limits 0x%x cwd '%s' path '%s' nice %d io %d %d cpus '%s' "
+            "signal %d ids %d %d",
+            m->isolate, m->limits, m->cwd ? m->cwd : "",
+            m->search_path ? m->search_path : "", m->nice, m->io_class, m->io_level,
+            m->cpu_list ? m->cpu_list : "", m->stop_signal, (int)m->uid, (int)m->gid);
 }
 
 /* out: what it made, as text; NULL: not wanted. */
@@ -205,7 +215,8 @@ static int call_command(struct contact *c, const struct subject *s, struct buf *
     if (out && rc >= 0)
         put_command(out, made);
     else if (out)
-        buf_fmt(out, "%d %s %d %d", rc, c->err.text, c->lender.said.verdict, c->lender.said.blame);
+        buf_fmt(out, "%d %s %d %d", rc, c->err.text, c->lender.said.verdict,
+                c->lender.said.blame);
     command_free(made);
     return rc;
 }
@@ -239,11 +250,13 @@ void rules_command(void *arg)
         int rc = call_command(&c, c.subject, &first);
         call_command(&c, c.subject, &second);
         expect(first.len == second.len && !memcmp(first.data, second.data, first.len),
-               CALLBACKS, "'command' makes the same of the same task, and keeps no pointer of it");
+               CALLBACKS,
+               "'command' makes the same of the same task, and keeps no pointer of it");
         seen("first:%.250s", first.data ? first.data : "");
         seen("then:%.250s", second.data ? second.data : "");
         if (rc < 0)
-            remark("no good command was seen, it says: %s (give --image or -- COMMAND)", c.err.text);
+            remark("no good command was seen, it says: %s (give --image or -- COMMAND)",
+                   c.err.text);
         call_command_empty(&c);
         check_growth(&c, "command", call_command_again);
         buf_free(&first);
@@ -269,7 +282,8 @@ void rules_run(void *arg)
         mark_leave();
         if (getpid() != c.pid)
             _exit(0);
-        expect(rc <= 255 && rc >= -4095, CALLBACKS, "'run' returns an exit code or a negative errno");
+        expect(rc <= 255 && rc >= -4095, CALLBACKS,
+               "'run' returns an exit code or a negative errno");
         seen("it returned %d", rc);
         expect(rc >= 0 || (c.err.code == -rc && c.err.text[0]), RULE_ERROR,
                "'run' says why it failed");
@@ -290,11 +304,12 @@ static int call_collect(struct contact *c)
     int rc = CALL(c, "collect", 0, INT32_MAX,
                   c->plugin->runtime.collect(&c->lender.ctx, &t.task, &e, &c->err));
     task_end(c, &t);
-    if (rc >= 0 && (e.size != sizeof e || e.exit_code < -1 || e.exit_code > 255 || e.signal < -1 ||
-                    e.signal > SIGRTMAX || e.oom_killed < -1 || e.oom_killed > 1))
+    if (rc >= 0 &&
+        (e.size != sizeof e || e.exit_code < -1 || e.exit_code > 255 || e.signal < -1 ||
+         e.signal > SIGRTMAX || e.oom_killed < -1 || e.oom_killed > 1))
         contact_fault(c, true, "berth/runtime.h, struct berth_evidence",
-                      "exit_code %d, signal %d or oom_killed %d is out of range", e.exit_code,
-                      e.signal, e.oom_killed);
+                      "exit_code %d, signal %d or oom_killed %d is out of range",
+                      e.exit_code, e.signal, e.oom_killed);
     if (rc >= 0 && !memchr(e.text, 0, sizeof e.text))
         contact_fault(c, true, "berth/runtime.h, struct berth_evidence",
                       "its text is not ended by a NUL");
@@ -357,9 +372,10 @@ void rules_prepare(void *arg)
         int rc[2];
         for (int i = 0; i < 2; i++)
             rc[i] = CALL(&c, "prepare", 0, INT32_MAX,
-                         c.plugin->runtime.prepare(&c.lender.ctx, c.subject->image, progressed,
-                                                   &c, &c.err));
-        expect((rc[0] < 0) == (rc[1] < 0), CALLBACKS, "'prepare' ends the same way when asked again");
+                         c.plugin->runtime.prepare(&c.lender.ctx, c.subject->image,
+                                                   progressed, &c, &c.err));
+        expect((rc[0] < 0) == (rc[1] < 0), CALLBACKS,
+               "'prepare' ends the same way when asked again");
         seen("first %d, then %d", rc[0], rc[1]);
         if (rc[1] < 0)
             remark("it says: %s", c.err.text);

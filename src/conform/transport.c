@@ -21,8 +21,7 @@
 #define TAKEN_MAX 20000   /* by one trial: a source may never be empty */
 #define LOOK 16           /* idle rounds per look at memory and descriptors */
 #define LEAST_LEAK 64     /* bytes per round */
-#define FEEDS 24          /* how often the feeding command is run, */
-#define FEEDS_WARM 12     /* how often before what is taken counts, */
+#define FEEDS_WARM 12     /* times that the feeding command is run before memory counts, */
 #define FEEDS_LOOK 4      /* and then per look */
 #define PATIENCE_MS 20000
 
@@ -36,8 +35,9 @@ struct service {
     struct contact contact; /* first */
     struct message unsettled[MESSAGES_MAX];
     int count, taken, settled;
-    uint64_t last_ticket, pending; /* pending: ticket of a reply that comes later; 0: none */
-    const void *data;              /* of the newest message, and what it was */
+    uint64_t last_ticket,
+        pending;      /* pending: ticket of a reply that comes later; 0: none */
+    const void *data; /* of the newest message, and what it was */
     char *copy;
     size_t len;
 };
@@ -57,9 +57,10 @@ static void replied(struct lender *l, uint64_t ticket, const struct berth_error 
     struct service *v = (struct service *)l;
     (void)err;
     if (!v->pending || ticket != v->pending)
-        contact_fault(&v->contact, true, "berth/plugin.h, host->replied",
-                      "ticket %llu is of no reply that returned BERTH_LATER, or was told twice",
-                      (unsigned long long)ticket);
+        contact_fault(
+            &v->contact, true, "berth/plugin.h, host->replied",
+            "ticket %llu is of no reply that returned BERTH_LATER, or was told twice",
+            (unsigned long long)ticket);
     else
         v->pending = 0;
 }
@@ -110,10 +111,11 @@ static void check_message(struct service *v, const struct berth_message *m)
     if (!m->data && m->len)
         contact_fault(c, true, MESSAGE, "it has %zu bytes of data at NULL", m->len);
     if (m->flags & ~BERTH_MESSAGE_ON_THE_LINE || m->size != sizeof *m)
-        contact_fault(c, true, MESSAGE, "flags 0x%x or size %u is unknown", m->flags, m->size);
+        contact_fault(c, true, MESSAGE, "flags 0x%x or size %u is unknown", m->flags,
+                      m->size);
     if (m->format > BERTH_FORMAT_JSON || m->reply_format > BERTH_FORMAT_JSON)
-        contact_fault(c, true, MESSAGE, "format %u or reply_format %u is unknown", m->format,
-                      m->reply_format);
+        contact_fault(c, true, MESSAGE, "format %u or reply_format %u is unknown",
+                      m->format, m->reply_format);
     if (m->tenant && !is_name(m->tenant))
         contact_fault(c, true, MESSAGE, "'%.100s' is no tenant's name", m->tenant);
 }
@@ -124,7 +126,8 @@ static int take(struct service *v)
     struct contact *c = &v->contact;
     struct berth_message m = {.size = sizeof m};
     check_data(v);
-    int rc = CALL(c, "recv", MAY, 1, c->plugin->transport.recv(&c->lender.ctx, &m, &c->err));
+    int rc =
+        CALL(c, "recv", MAY, 1, c->plugin->transport.recv(&c->lender.ctx, &m, &c->err));
     if (rc != 1)
         return 0;
     check_message(v, &m);
@@ -158,16 +161,19 @@ static void wait_replied(struct service *v)
     while (v->pending && now_ms() < end)
         lender_serve(&v->contact.lender, 10);
     if (v->pending)
-        contact_fault(&v->contact, true, CALLBACKS,
-                      "'reply' returned BERTH_LATER and host->replied did not follow in %d s",
-                      PATIENCE_MS / 1000);
+        contact_fault(
+            &v->contact, true, CALLBACKS,
+            "'reply' returned BERTH_LATER and host->replied did not follow in %d s",
+            PATIENCE_MS / 1000);
     v->pending = 0;
 }
 
 static void reply(struct service *v, uint64_t number, uint32_t kind, int error_code)
 {
     static const char json[] = "{\"v\":1,\"id\":\"conform-1\",\"attempt\":1}";
-    static const char msgpack[] = "\x83\xa1v\x01\xa2id\xa9" "conform-1\xa7" "attempt\x01";
+    static const char msgpack[] = "\x83\xa1v\x01\xa2id\xa9"
+                                  "conform-1\xa7"
+                                  "attempt\x01";
     struct contact *c = &v->contact;
     struct message *m = find(v, number);
     if (!m || m->forgotten)
@@ -193,7 +199,8 @@ static void reply(struct service *v, uint64_t number, uint32_t kind, int error_c
     if (rc == BERTH_LATER)
         wait_replied(v);
     else if (!v->pending)
-        contact_fault(c, true, CALLBACKS, "'reply' returned %d and called host->replied too", rc);
+        contact_fault(c, true, CALLBACKS,
+                      "'reply' returned %d and called host->replied too", rc);
     v->pending = 0;
     pump(v);
 }
@@ -211,7 +218,8 @@ static void answer(struct service *v, uint64_t number)
     reply(v, number, BERTH_REPLY_RESULT, refuse ? EINVAL : 0);
     CALL(c, "settle", MAY, INT32_MAX,
          c->plugin->transport.settle(&c->lender.ctx, number,
-                                     refuse ? BERTH_SETTLE_DROP : BERTH_SETTLE_ACK, &c->err));
+                                     refuse ? BERTH_SETTLE_DROP : BERTH_SETTLE_ACK,
+                                     &c->err));
     m = find(v, number);
     if (m)
         *m = v->unsettled[--v->count];
@@ -244,10 +252,11 @@ static void check_fd(struct contact *c)
     if (!c->plugin->transport.fd)
         return;
     for (int i = 0; i < 2; i++)
-        fd[i] = CALL(c, "fd", 0, INT32_MAX, c->plugin->transport.fd(&c->lender.ctx) + 1) - 1;
+        fd[i] =
+            CALL(c, "fd", 0, INT32_MAX, c->plugin->transport.fd(&c->lender.ctx) + 1) - 1;
     if (fd[0] != fd[1] || fd[0] < -1 || (fd[0] >= 0 && fcntl(fd[0], F_GETFD) < 0))
-        contact_fault(c, true, CALLBACKS, "'fd' gave %d, then %d: one open descriptor, or -1", fd[0],
-                      fd[1]);
+        contact_fault(c, true, CALLBACKS,
+                      "'fd' gave %d, then %d: one open descriptor, or -1", fd[0], fd[1]);
 }
 
 static void drain(struct contact *c, int on)
@@ -275,7 +284,8 @@ static void check_growths(const struct growths *g, const char *what, int rounds)
     expect(!growth_is_steady(&g->heap, rounds * LEAST_LEAK), CALLBACKS,
            "%s takes no more memory each time", what);
     seen("%ld bytes more each time", (g->heap.at[3] - g->heap.at[2]) / rounds);
-    expect(!growth_is_steady(&g->fds, 1), CALLBACKS, "%s takes no more descriptors each time", what);
+    expect(!growth_is_steady(&g->fds, 1), CALLBACKS,
+           "%s takes no more descriptors each time", what);
     seen("%ld more after %d rounds", g->fds.at[3] - g->fds.at[2], rounds);
 }
 
@@ -323,16 +333,18 @@ void rules_serve(void *arg)
         if (trial_feeds() == feeds)
             continue;
         feeds = trial_feeds();
-        if (feeds >= FEEDS_WARM && feeds % FEEDS_LOOK == 0)
+        if (feeds >= FEEDS_WARM + FEEDS_LOOK * g.heap.count)
             look(&g, c);
         if (v.taken > taken)
             end = now_ms() + PATIENCE_MS;
         taken = v.taken;
-        if (feeds >= FEEDS && v.taken >= s->messages)
+        if (g.heap.count == 4 && v.taken >= s->messages)
             break;
     }
-    expect(v.taken >= s->messages, PROTOCOL, "what the feeding command sends comes in through 'recv'");
-    seen("%d messages came, %d were to come; the command has ended %d times", v.taken, s->messages, feeds);
+    expect(v.taken >= s->messages, PROTOCOL,
+           "what the feeding command sends comes in through 'recv'");
+    seen("%d messages came, %d were to come; the command has ended %d times", v.taken,
+         s->messages, feeds);
     check_growths(&g, "a served message", FEEDS_LOOK * v.taken / (feeds ? feeds : 1) + 1);
     drain(c, 1);
     contact_close(c);

@@ -161,7 +161,8 @@ static void print_death(const char *subject, int status, int late_seconds)
                  WEXITSTATUS(status));
     printf("#   %s %s\n", in ? at.callback : "the trial", how);
     if (in && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
-        printf("#   an exception that leaves a plugin, and a failed check of the allocator, look like this\n");
+        printf("#   an exception that leaves a plugin, and a failed check of the "
+               "allocator, look like this\n");
 }
 
 static pid_t feed_start(const char *feed)
@@ -228,8 +229,8 @@ static int wait_for_trial(pid_t pid, int limit_seconds, const char *feed, int *r
             since = now;
         calls = at.calls;
         late = in && now - since > limit_seconds * 1000LL ? limit_seconds
-               : now - start > TRIAL_SECONDS * 1000LL    ? TRIAL_SECONDS
-                                                         : 0;
+               : now - start > TRIAL_SECONDS * 1000LL     ? TRIAL_SECONDS
+                                                          : 0;
         if (late) {
             kill(pid, SIGKILL);
             waitpid(pid, ret_status, 0);

@@ -29,8 +29,8 @@ void expect_skip(const char *why, const char *rule, ...)
 /* A remark that stands by itself. */
 void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-void trial_feed(void);    /* the source may be fed from now on */
-int trial_feeds(void);    /* how often the feeding command has ended */
+void trial_feed(void);     /* the source may be fed from now on */
+int trial_feeds(void);     /* how often the feeding command has ended */
 void trial_tell(int fact); /* one number for the parent, see trial_told */
 int trial_told(void);      /* of the last trial; 0 if it told nothing */
 

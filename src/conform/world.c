@@ -172,8 +172,8 @@ static void compare_signals(const struct comparison *c)
             continue;
         int was = sigismember(&c->a->mask, s), is = sigismember(&c->b->mask, s);
         if (was != is)
-            differ(c, "signal mask: SIG%s is %s now", sigabbrev_np(s) ? sigabbrev_np(s) : "RT",
-                   is ? "blocked" : "unblocked");
+            differ(c, "signal mask: SIG%s is %s now",
+                   sigabbrev_np(s) ? sigabbrev_np(s) : "RT", is ? "blocked" : "unblocked");
         const struct sigaction *x = &c->a->action[s], *y = &c->b->action[s];
         if (x->sa_handler != y->sa_handler || x->sa_flags != y->sa_flags)
             differ(c, "signal disposition: SIG%s is %s now",
@@ -201,7 +201,8 @@ static void compare_env(const struct comparison *c)
     for (size_t i = 0; i < b->env_len; i += strlen(b->env + i) + 1) {
         const char *old = env_find(a, b->env + i);
         if (!old || strcmp(old, b->env + i) != 0)
-            differ(c, "environment: '%.100s' is %s", b->env + i, old ? "another now" : "new");
+            differ(c, "environment: '%.100s' is %s", b->env + i,
+                   old ? "another now" : "new");
     }
     for (size_t i = 0; i < a->env_len; i += strlen(a->env + i) + 1)
         if (!env_find(b, a->env + i))
@@ -240,7 +241,8 @@ static void compare_old_fd(const struct comparison *c, const struct fd_state *s)
 {
     const struct fd_state *now = fd_find(c->b, s->fd);
     if (!now || now->dev != s->dev || now->ino != s->ino) {
-        differ(c, "descriptor %d: was the host's, is %s", s->fd, now ? "another" : "closed");
+        differ(c, "descriptor %d: was the host's, is %s", s->fd,
+               now ? "another" : "closed");
         return;
     }
     if (now->status != s->status)

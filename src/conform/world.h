@@ -8,9 +8,9 @@
 #include <stddef.h>
 
 /* What may differ. */
-#define WORLD_NEW_FDS 0x1u    /* more descriptors than before */
-#define WORLD_THREADS 0x2u    /* the number of threads */
-#define WORLD_OUTPUT 0x4u     /* what stands on stdout and stderr */
+#define WORLD_NEW_FDS 0x1u /* more descriptors than before */
+#define WORLD_THREADS 0x2u /* the number of threads */
+#define WORLD_OUTPUT 0x4u  /* what stands on stdout and stderr */
 
 struct world;
 struct world *world_new(void); /* NULL if out of memory */

@@ -22,7 +22,8 @@ const char *role_end_text(const struct role *r, int status, char *buf, size_t le
                                            strsignal(WTERMSIG(status)))
                                 : snprintf(buf, len, "status %d", WEXITSTATUS(status));
     bool in = mark_read(r->mark, &at);
-    bool killed = WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+    bool killed =
+        WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
     if (n > 0 && (size_t)n < len && at.callback[0] && (in || !killed))
         snprintf(buf + n, len - (size_t)n, " %s '%s' of plugin '%s'", in ? "in" : "after",
                  at.callback, at.plugin);

@@ -33,7 +33,8 @@ void mark_use(struct mark *m)
 {
     own = m ? m : &unread;
     if (!here) {
-        void *page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *page =
+            mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (page == MAP_FAILED || madvise(page, 1, MADV_WIPEONFORK) < 0)
             return;
         here = page;

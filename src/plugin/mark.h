@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 struct mark {
-    char plugin[256]; /* name of its block, or path while it is loaded */
+    char plugin[256];  /* name of its block, or path while it is loaded */
     char callback[20]; /* the last one; "": there was none */
     uint32_t in;       /* 1: it has not returned */
     uint32_t calls;    /* grows with each */

@@ -175,16 +175,26 @@ static const struct {
     const char *name;
     void (*act)(struct berth_ctx *ctx);
 } evils[] = {
-    {"crash", evil_crash},         {"abort", evil_abort},
-    {"exit", evil_exit},           {"hang", evil_hang},
-    {"hang-deaf", evil_hang_deaf}, {"memory", evil_memory},
-    {"fd", evil_fd},               {"fork", evil_fork},
-    {"fork-return", evil_fork_return}, {"stdout", evil_stdout},
-    {"stderr", evil_stderr},       {"close-all", evil_close_all},
-    {"sigmask", evil_sigmask},     {"sigchld", evil_sigchld},
-    {"chdir", evil_chdir},         {"umask", evil_umask},
-    {"environ", evil_environ},     {"thread", evil_thread},
-    {"alarm", evil_alarm},         {"host", evil_host},
+    {"crash", evil_crash},
+    {"abort", evil_abort},
+    {"exit", evil_exit},
+    {"hang", evil_hang},
+    {"hang-deaf", evil_hang_deaf},
+    {"memory", evil_memory},
+    {"fd", evil_fd},
+    {"fork", evil_fork},
+    {"fork-return", evil_fork_return},
+    {"stdout", evil_stdout},
+    {"stderr", evil_stderr},
+    {"close-all", evil_close_all},
+    {"sigmask", evil_sigmask},
+    {"sigchld", evil_sigchld},
+    {"chdir", evil_chdir},
+    {"umask", evil_umask},
+    {"environ", evil_environ},
+    {"thread", evil_thread},
+    {"alarm", evil_alarm},
+    {"host", evil_host},
     {"sleep", evil_sleep},
 };
 
@@ -287,7 +297,8 @@ static int evil_signal(struct berth_ctx *ctx, const struct berth_task *task, int
     return 0;
 }
 
-static int evil_cleanup(struct berth_ctx *ctx, const char *instance, struct berth_error *err)
+static int evil_cleanup(struct berth_ctx *ctx, const char *instance,
+                        struct berth_error *err)
 {
     (void)instance, (void)err;
     act(ctx, "cleanup");
@@ -360,7 +371,8 @@ static int read_task(const char *path, struct berth_message *msg)
     return 1;
 }
 
-static int evil_recv(struct berth_ctx *ctx, struct berth_message *msg, struct berth_error *err)
+static int evil_recv(struct berth_ctx *ctx, struct berth_message *msg,
+                     struct berth_error *err)
 {
     const char *spool = ctx->host->option(ctx, "spool");
     char path[512];
@@ -448,5 +460,5 @@ static const struct berth_transport evil_transport =
 #endif
 
 BERTH_PLUGIN(.name = NAME, .version = "1", .summary = "evil in one callback, good else",
-             .options = options, .open = evil_open, .start = evil_start, .close = evil_close,
-             TABLE);
+             .options = options, .open = evil_open, .start = evil_start,
+             .close = evil_close, TABLE);
