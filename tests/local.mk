@@ -200,6 +200,7 @@ SHARED_BY_TESTS = \
 	tests/hostile/ctl.py \
 	tests/hostile/shapes.py \
 	tests/tap.h \
+	tests/unit/cgroup-help.h \
 	tests/unit/sched-help.h \
 	tests/unit/spawn-help.h \
 	tests/unit/store-help.h \
