@@ -91,9 +91,10 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
         gpus = gpus ? gpus : value_get(&task, "gpus");
     }
     const char **names = a ? gpu_names(a, gpus) : NULL;
-    if (sched_adopt(h->sched, &j->item, slot, names) == -EEXIST)
+    int rc = sched_adopt(h->sched, &j->item, slot, names);
+    if (rc == -EEXIST || rc == -EINVAL)
         sched_adopt(h->sched, &j->item, -1,
-                    names); /* its slot was given anew: book it all the same */
+                    names); /* its slot was given anew, or is none: book it all the same */
     if (j->state == JOB_QUEUED)
         j->state = JOB_STARTING;
     h->stats.adopted++;
@@ -167,7 +168,7 @@ static int adopt_row(void *arg, const struct store_row *row)
                                           "config_changed", err.text);
         job_ended(j, &result);
     } else if (row->state != STORE_QUEUED) {
-        adopt_in_flight(j, row->attempt, row->slot, NULL);
+        adopt_in_flight(j, j->attempt, row->slot, NULL);
     }
     return 0;
 }
@@ -224,7 +225,8 @@ struct job *adopt_hello(struct host *h, const struct value *body)
     struct store_row row = {.runtime = value_str(body, "runtime", "")};
     struct task t;
     struct plan p;
-    if (!a || !bytes || bytes->type != VALUE_BIN)
+    int attempt = link_attempt_of(body);
+    if (!a || !bytes || bytes->type != VALUE_BIN || !attempt)
         return NULL;
     if (store_get(h->store, value_str(body, "id", ""), a, &row, NULL) == 0 &&
         row.state == STORE_DONE)
@@ -246,10 +248,9 @@ struct job *adopt_hello(struct host *h, const struct value *body)
         return NULL;
     j->item.seq = h->next_seq++;
     j->durable = true;
-    j->queued_ms = value_int(body, "queued_ms", j->queued_ms);
+    j->queued_ms = past_ms(value_int(body, "queued_ms", -1));
     j->state = JOB_STARTING;
-    adopt_in_flight(j, (int)value_int(body, "attempt", 1), (int)value_int(body, "slot", -1),
-                    value_get(body, "gpus"));
+    adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), value_get(body, "gpus"));
     log_line(BERTH_LOG_INFO, j->id, "adopted from its supervisor");
     job_save(j, true, adopt_stored);
     return j;

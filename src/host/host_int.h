@@ -185,6 +185,15 @@ struct host {
         disk_full_ms; /* last time the store said ENOSPC; 0: not since it worked */
 };
 
+#define ATTEMPT_MAX 1000000000 /* more were never made, whoever says so */
+
+/* A moment that somebody else wrote down: what cannot be one becomes now. */
+static inline int64_t past_ms(int64_t ms)
+{
+    int64_t now = unix_ms();
+    return ms >= 0 && ms <= now ? ms : now;
+}
+
 /* host.c */
 /* A non-blocking descriptor, or -1. Without descriptors it rests, instead of being called for ever. */
 int host_accept(struct host *h, int listen_fd, struct loop_io *io);
@@ -242,6 +251,8 @@ int links_open(struct host *h, struct berth_error *err);
 struct runtime_link *host_runtime(struct host *h, const char *name);
 /* How each limit is held for tasks of this executer ("": any), as the worker says; NULL: it has not yet. */
 const struct value *runtime_enforce(const struct runtime_link *r, const char *executer);
+/* The number of an attempt that somebody speaks of; 0: it is none. */
+int link_attempt_of(const struct value *body);
 void link_confirm(struct link *l, const char *id, int attempt, bool stay);
 void link_free(struct link *l);
 void link_cancel(struct link *l, const struct job *j, int verdict);

@@ -290,6 +290,12 @@ void job_booked(struct job *j)
     ctl_event(j->host, j, "starting", NULL);
 }
 
+/* A count out of the store, which a damaged disk may have changed. */
+static int sane_count(int n)
+{
+    return n < 0 ? 0 : n < ATTEMPT_MAX ? n : ATTEMPT_MAX;
+}
+
 struct job *job_restore(struct host *h, const struct store_row *row, const struct task *t,
                         const struct plan *p)
 {
@@ -302,12 +308,12 @@ struct job *job_restore(struct host *h, const struct store_row *row, const struc
         return NULL;
     j->item.seq = row->seq;
     j->durable = j->stored = j->inserted = true;
-    j->attempt = row->attempt;
-    j->failures = row->failures;
-    j->losses = row->losses;
+    j->attempt = sane_count(row->attempt);
+    j->failures = sane_count(row->failures);
+    j->losses = sane_count(row->losses);
     j->cancel = row->cancel;
-    j->queued_ms = row->queued_ms;
-    j->started_ms = row->started_ms;
+    j->queued_ms = past_ms(row->queued_ms);
+    j->started_ms = past_ms(row->started_ms);
     j->transport = host_intern(h, row->transport);
     if (row->state == STORE_QUEUED)
         job_queue(j);

@@ -21,7 +21,7 @@ void job_started(struct job *j, const struct value *body)
     if (j->state != JOB_STARTING)
         return;
     j->state = JOB_RUNNING;
-    j->started_ms = value_int(body, "started_ms", unix_ms());
+    j->started_ms = past_ms(value_int(body, "started_ms", -1));
     job_save_soon(j);
     job_tell(j, BERTH_REPLY_STATE);
     ctl_event(j->host, j, "started", NULL);
@@ -53,6 +53,8 @@ void job_into_limbo(struct job *j)
         return;
     j->in_limbo = true;
     j->limbo_since_ms = now_ms();
+    if (j->link)
+        j->link->job = NULL;
     j->link = NULL;
     DL_APPEND2(j->host->limbo, j, limbo_prev, limbo_next);
     loop_timer_set(j->host->limbo_timer, 20);

@@ -93,6 +93,12 @@ void link_free(struct link *l)
     free(l);
 }
 
+int link_attempt_of(const struct value *body)
+{
+    int64_t attempt = value_int(body, "attempt", 0);
+    return attempt > 0 && attempt <= ATTEMPT_MAX ? (int)attempt : 0;
+}
+
 /* ---- a worker speaks ---- */
 
 static struct job *link_find_job(struct link *l, const struct value *body)
@@ -110,7 +116,7 @@ static void worker_attempts(struct link *l, const struct value *body)
     for (uint32_t i = 0; list && list->type == VALUE_ARRAY && i < list->count; i++) {
         const struct value *it = &list->items[i];
         struct job *j = job_find(l->host, value_str(it, "id", ""));
-        int attempt = (int)value_int(it, "attempt", 0);
+        int attempt = link_attempt_of(it);
         if (j && j->state == JOB_QUEUED && attempt > j->attempt)
             adopt_in_flight(j, attempt, -1, NULL);
     }
@@ -133,6 +139,17 @@ static void worker_sweep_others(struct link *l)
     }
     value_put(a, &body, "keep", keep);
     conn_send(l->conn, FRAME_SWEEP_OTHERS, &body);
+}
+
+/* A connection says once who it is. One that does so again would be two at the same time. */
+static bool link_is_known(struct link *l)
+{
+    if (!l->runtime && !l->job)
+        return false;
+    log_warn("connection of %s closed: it said hello twice",
+             l->runtime ? l->runtime->block->name : l->job->id);
+    link_free(l);
+    return true;
 }
 
 static void worker_hello(struct link *l, const struct value *body)
@@ -223,7 +240,7 @@ static void task_hello(struct link *l, const struct value *body)
     l->slot = (int)value_int(body, "slot", -1);
     l->probes = l->of ? l->of->probes : 0;
     const char *id = value_str(body, "id", "");
-    int attempt = (int)value_int(body, "attempt", 0);
+    int attempt = link_attempt_of(body);
     const struct value *gpus = value_get(body, "gpus");
     struct job *j = job_find(l->host, id);
     if (!j)
@@ -243,7 +260,7 @@ static void task_hello(struct link *l, const struct value *body)
 static void task_done(struct link *l, const struct value *body)
 {
     const char *id = value_str(body, "id", "");
-    int attempt = (int)value_int(body, "attempt", 0);
+    int attempt = link_attempt_of(body);
     const struct value *result = value_get(body, "result");
     struct job *j = job_find(l->host, id);
     if (!j || j->attempt != attempt || !result) {
@@ -274,10 +291,12 @@ static void link_frame(void *arg, int type, const struct value *body, struct are
     (void)a;
     switch (type) {
     case FRAME_WORKER_HELLO:
-        worker_hello(l, body);
+        if (!link_is_known(l))
+            worker_hello(l, body);
         return;
     case FRAME_TASK_HELLO:
-        task_hello(l, body);
+        if (!link_is_known(l))
+            task_hello(l, body);
         return;
     case FRAME_TASK_STARTED:
         j = link_find_job(l, body);

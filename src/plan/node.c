@@ -47,7 +47,7 @@ static int64_t node_number(const char *root, const char *dir, const char *name, 
 
     for (; s && n > 0; n--) {
         s = strchr(s, ' ');
-        s += s != NULL;
+        s = s ? s + 1 : NULL;
     }
     if (!s)
         return -1;
@@ -182,8 +182,11 @@ static int64_t memory_total(const char *root)
 {
     cleanup_free char *text = node_read(root, "/proc", "meminfo");
     const char *s = text ? strstr(text, "MemTotal:") : NULL;
+    int64_t bytes;
 
-    return s ? strtoll(s + 9, NULL, 10) * 1024 : 0;
+    return s && !__builtin_mul_overflow(strtoll(s + 9, NULL, 10), 1024, &bytes) && bytes > 0
+               ? bytes
+               : 0;
 }
 
 /* Of one GPU: its device minor, or -1. */

@@ -64,7 +64,7 @@ unlisted() {
         sort | while read -r file; do
         case $file in
         tests/*/test-*.c) grep -qwF "${file%.c}" tests/local.mk || echo "$file" ;;
-        *) cat ./*/local.mk | grep -qF "$file" || echo "$file" ;;
+        *) cat ./*/local.mk tests/*/local.mk | grep -qF "$file" || echo "$file" ;;
         esac
     done
 }

@@ -34,7 +34,7 @@ static void fake_log_line(struct berth_ctx *ctx, int level, const char *format, 
     va_start(ap, format);
     vsnprintf(f->last_log, sizeof(f->last_log), format, ap);
     va_end(ap);
-    if (level != BERTH_LOG_DEBUG)
+    if (level != BERTH_LOG_DEBUG && !f->quiet)
         printf("# log %d: %s\n", level, f->last_log);
     if (!strncmp(f->last_log, "listening on ", 13))
         snprintf(f->listening, sizeof(f->listening), "%s", f->last_log + 13);
@@ -452,7 +452,14 @@ int fake_start(struct fake *f, const char *path, const struct fake_option *optio
         return fake_fail(&f->ctx, &f->error, ENOENT, "cannot load '%s': %s", path,
                          dlerror());
     memcpy(&entry, &symbol, sizeof(entry));
-    f->plugin = entry();
+    return fake_start_entry(f, entry(), options);
+}
+
+int fake_start_entry(struct fake *f, const struct berth_plugin *plugin,
+                     const struct fake_option *options)
+{
+    memset(f, 0, sizeof(*f));
+    f->plugin = plugin;
     f->ctx.host = &fake_services;
     f->options = options;
     f->ready = true;

@@ -60,6 +60,7 @@ struct fake {
     struct fake_log log[FAKE_LOG_MAX];
     int logs_opened, logs_closed;
     bool ready;
+    bool quiet; /* what the plugin logs is not shown */
     char last_log[512], listening[128];
     struct berth_error error; /* of a failed open or start */
     char query[1024];         /* the last one, as text */
@@ -67,6 +68,9 @@ struct fake {
 
 /* Loads the plugin and runs open and start. 0 or -errno, f->error tells. */
 int fake_start(struct fake *f, const char *path, const struct fake_option *options);
+/* The same with a plugin that is linked into the program. */
+int fake_start_entry(struct fake *f, const struct berth_plugin *plugin,
+                     const struct fake_option *options);
 void fake_stop(struct fake *f);
 /* The plugin that is tested: $BERTH_HTTP_PLUGIN, or that of the build directory. */
 const char *fake_plugin_path(void);

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: The berth authors */
+/*
+ * A host, in this process, and all that others may say to it. Each line of the input begins with who
+ * speaks:
+ *   a b c   a connection to host.sock: a worker or a supervisor (results come this way)
+ *   p q r   a connection to ctl.sock: berth(1)
+ *   m       the monitor: the rest is its line
+ *   s       the store: the rest is a row that it held before this host began
+ * and goes on with the number of a frame and its body as JSON, or '-': the connection is closed.
+ */
+#include "../../src/host/host.c"
+#include "../../src/host/job_int.h"
+#include "fuzz/fuzz.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "store/rows.h"
+#include "wire/header.h"
+#include "worker/worker.h"
+
+#define SPEAKERS 6
+#define PATIENCE 2000 /* turns for the store to come to rest */
+
+static const char config_text[] =
+    "host = { name = \"n\"; state_dir = \"%s\"; run_dir = \"%s/run\"; max_queued = 64;\n"
+    "  resources = { cpus = 8; memory = \"8G\"; disk = \"8G\"; pids = 4096; gpus = 2; };\n"
+    "  gpus = [ \"0\", \"1\" ]; retry_delay = 0; };\n"
+    "runtimes = ( { plugin = \"null\"; }, { plugin = \"process\"; } );\n"
+    "executers = ( { name = \"any\"; runtime = \"null\"; retries = 1; },\n"
+    "  { name = \"other\"; runtime = \"process\"; command = [ \"x\" ]; } );\n"
+    "adhoc = ( { runtime = \"null\"; images = [ \"*\" ]; } );\n";
+
+static struct host *h;
+static struct loop_timer *pause_timer;
+static int monitor = -1, speakers[SPEAKERS];
+static int64_t next_row = 1;
+
+static void on_pause(void *arg)
+{
+    loop_stop(arg);
+}
+
+static void turn(int64_t ms)
+{
+    loop_timer_set(pause_timer, ms);
+    loop_run(h->loop);
+}
+
+/* Until the store has answered all, and what follows from its answers is done. */
+static void settle(void)
+{
+    turn(0);
+    for (int i = 0; i < PATIENCE && store_backlog(h->store); i++)
+        turn(1);
+    turn(0);
+    turn(0);
+}
+
+static void set_up_files(const char *dir)
+{
+    char path[512];
+    cleanup_buf struct buf text = BUF_INIT;
+    snprintf(path, sizeof path, "%s/" ATTEMPTS_DIR, dir);
+    fuzz_must(make_dirs(path, 0755), path);
+    snprintf(path, sizeof path, "%s/run", dir);
+    fuzz_must(make_dirs(path, 0755), path);
+    buf_fmt(&text, config_text, dir, dir);
+    fuzz_file(100, text.data, text.len);
+}
+
+/* The order of host_set_up, without transports and without the giving up of rights. */
+static void set_up(void)
+{
+    struct berth_error err = {0};
+    static struct config *config;
+    int fds[2];
+    sigset_t set;
+    fuzz_quiet();
+    set_up_files(fuzz_dir());
+    fuzz_must(config_load("/proc/self/fd/100", &config, &err), err.text);
+    fuzz_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+              "socketpair");
+    monitor = fds[0];
+    h = calloc(1, sizeof *h);
+    h->config = h->start.config = config;
+    h->start.monitor_fd = fds[1];
+    h->loop = loop_new();
+    h->arena = arena_new();
+    h->thread = pthread_self();
+    h->started_unix_ms = unix_ms();
+    fuzz_must(host_runtimes(h, &err), err.text);
+    fuzz_must(host_timers(h, &err), err.text);
+    /* this program is to end as any other */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    fuzz_must(host_schedule(h, &err), err.text);
+    fuzz_must(store_open(config->state_dir, h->loop, &h->store, &err), err.text);
+    fuzz_must(links_open(h, &err), err.text);
+    fuzz_must(ctl_open(h, &err), err.text);
+    pause_timer = loop_timer_add(h->loop, 0, on_pause, h->loop);
+    for (int i = 0; i < SPEAKERS; i++)
+        speakers[i] = -1;
+}
+
+/* ---- the speakers ---- */
+
+static void hang_up(int i)
+{
+    if (speakers[i] >= 0)
+        close(take_fd(speakers[i]));
+    turn(0);
+}
+
+static int speaker_fd(int i)
+{
+    struct berth_error err = {0};
+    char path[512];
+    if (speakers[i] >= 0)
+        return speakers[i];
+    snprintf(path, sizeof path, "%s/run/%s.sock", fuzz_dir(), i < 3 ? "host" : "ctl");
+    speakers[i] = unix_connect(path, &err);
+    fuzz_must(speakers[i], err.text);
+    fcntl(speakers[i], F_SETFL, O_NONBLOCK);
+    turn(0);
+    return speakers[i];
+}
+
+static void drain(int fd)
+{
+    char bytes[65536];
+    while (fd >= 0 && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        ;
+}
+
+static void say(int i, const char *rest)
+{
+    cleanup_arena struct arena *a = arena_new();
+    cleanup_buf struct buf out = BUF_INIT;
+    char *json;
+    if (*rest == '-') {
+        hang_up(i);
+        return;
+    }
+    long type = strtol(rest, &json, 10);
+    struct value *body = i < 3 ? fuzz_map_packed(a, json) : fuzz_map(a, json);
+    if (!body || type < 0 || type > 255)
+        return;
+    fuzz_check(frame_add(&out, (int)type, body) == 0);
+    int fd = speaker_fd(i);
+    /* a host that hung up may be told so by SIGPIPE only */
+    if (send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        hang_up(i);
+    settle();
+    drain(speakers[i]);
+}
+
+static void say_as_monitor(const char *rest)
+{
+    if (write(monitor, rest, strlen(rest)) > 0)
+        settle();
+    drain(monitor);
+}
+
+/* ---- what was in the store ---- */
+
+static void ignore(void *arg, int rc, const struct berth_error *err)
+{
+    (void)arg;
+    fuzz_check_error(rc, err);
+}
+
+static void store_had(const char *json)
+{
+    cleanup_arena struct arena *a = arena_new();
+    const struct value *v = fuzz_map_packed(a, json), *task = value_get(v, "task");
+    if (!v || !task || task->type != VALUE_BIN)
+        return;
+    struct store_row row = {.seq = next_row++,
+                            .id = value_str(v, "id", "x"),
+                            .state = (int)value_int(v, "state", 0),
+                            .attempt = (int)value_int(v, "attempt", 0),
+                            .failures = (int)value_int(v, "failures", 0),
+                            .losses = (int)value_int(v, "losses", 0),
+                            .slot = (int)value_int(v, "slot", -1),
+                            .priority = (int)value_int(v, "priority", 0),
+                            .tenant = value_str(v, "tenant", ""),
+                            .executer = value_str(v, "executer", "any"),
+                            .runtime = value_str(v, "runtime", "null"),
+                            .transport = value_str(v, "transport", ""),
+                            .cancel = value_bool(v, "cancel", false),
+                            .verdict = (int)value_int(v, "verdict", 0),
+                            .queued_ms = value_int(v, "queued_ms", 0),
+                            .started_ms = value_int(v, "started_ms", 0),
+                            .finished_ms = value_int(v, "finished_ms", 0),
+                            .not_before_ms = value_int(v, "not_before_ms", 0),
+                            .task = task->s,
+                            .task_len = task->len};
+    store_insert(h->store, &row, false, ignore, NULL);
+}
+
+static void start_with_rows(void)
+{
+    struct berth_error err = {0};
+    settle();
+    fuzz_check_error(adopt_all(h, &err), &err);
+    settle();
+}
+
+/* ---- from one input to the next ---- */
+
+static void forget_rows(void)
+{
+    static struct db *db;
+    struct berth_error err = {0};
+    char path[512];
+    snprintf(path, sizeof path, "%s/berth.db", fuzz_dir());
+    if (!db)
+        fuzz_must(rows_open_writer(path, &db, &err), err.text);
+    fuzz_must(db_exec(db, "DELETE FROM tasks; DELETE FROM bodies; DELETE FROM results", &err),
+              err.text);
+}
+
+static void forget_all(void)
+{
+    for (int i = 0; i < SPEAKERS; i++)
+        hang_up(i);
+    for (int i = 0; i < PATIENCE && (h->links || h->clients); i++)
+        turn(0);
+    fuzz_check(!h->links && !h->clients);
+    settle();
+    while (h->jobs)
+        job_free(h->jobs);
+    fuzz_check(!h->limbo && !h->body_bytes);
+    struct sched_totals t;
+    sched_totals(h->sched, &t);
+    fuzz_check(!t.waiting && !t.delayed && !t.running);
+    fuzz_check(!t.booked.memory_bytes && !t.booked.pids && !t.booked.gpus);
+    h->draining = false;
+    drain(monitor);
+    forget_rows();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char names[SPEAKERS + 1] = "abcpqr";
+    struct fuzz_lines in = {(const char *)data, (const char *)data + size};
+    bool begun = false;
+    if (!h)
+        set_up();
+    h->next_seq = 1000;
+    next_row = 1;
+    for (char *line; (line = fuzz_line(&in)); free(line)) {
+        const char *who = *line ? strchr(names, *line) : NULL;
+        if (*line == 's' && !begun) {
+            store_had(line + 1);
+            continue;
+        }
+        if (!begun)
+            start_with_rows();
+        begun = true;
+        if (*line == 'm')
+            say_as_monitor(line + 1);
+        else if (who)
+            say((int)(who - names), line + 1);
+    }
+    if (!begun)
+        start_with_rows();
+    forget_all();
+    return 0;
+}
