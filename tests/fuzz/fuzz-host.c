@@ -6,8 +6,10 @@
  *   a b c   a connection to host.sock: a worker or a supervisor (results come this way)
  *   p q r   a connection to ctl.sock: berth(1)
  *   m       the monitor: the rest is its line
+ *   t       a transport: a digit (1: on the line, 2: msgpack, 4: of a tenant) and the task
  *   s       the store: the rest is a row that it held before this host began
- * and goes on with the number of a frame and its body as JSON, or '-': the connection is closed.
+ *   f       an attempt: "ID.N FILE " and what it left in that file of its directory
+ * Workers, supervisors and berth(1) go on with the number of a frame and its body as JSON, or '-': the connection is closed.
  */
 #include "../../src/host/host.c"
 #include "../../src/host/job_int.h"
@@ -15,9 +17,12 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "store/rows.h"
 #include "wire/header.h"
+#include "worker/attempt.h"
+#include "worker/tree.h"
 #include "worker/worker.h"
 
 #define SPEAKERS 6
@@ -33,6 +38,8 @@ static const char config_text[] =
     "adhoc = ( { runtime = \"null\"; images = [ \"*\" ]; } );\n";
 
 static struct host *h;
+static struct transport_link transport;
+static uint64_t messages;
 static struct loop_timer *pause_timer;
 static int monitor = -1, speakers[SPEAKERS];
 static int64_t next_row = 1;
@@ -70,6 +77,30 @@ static void set_up_files(const char *dir)
     fuzz_file(100, text.data, text.len);
 }
 
+static int on_reply(struct berth_ctx *ctx, const struct berth_reply *reply,
+                    struct berth_error *err)
+{
+    (void)ctx, (void)err;
+    fuzz_check(reply->message <= messages && reply->task_id);
+    fuzz_check(reply->data && reply->len);
+    return 0;
+}
+
+static int on_settle(struct berth_ctx *ctx, uint64_t message, int how,
+                     struct berth_error *err)
+{
+    (void)ctx, (void)how, (void)err;
+    fuzz_check(message && message <= messages);
+    return 0;
+}
+
+static void set_up_transport(void)
+{
+    static const struct config_plugin block = {.plugin = "it", .name = "it"};
+    static struct plugin plugin = {.transport = {.reply = on_reply, .settle = on_settle}};
+    transport = (struct transport_link){.host = h, .block = &block, .plugin = &plugin};
+}
+
 /* The order of host_set_up, without transports and without the giving up of rights. */
 static void set_up(void)
 {
@@ -101,6 +132,7 @@ static void set_up(void)
     fuzz_must(store_open(config->state_dir, h->loop, &h->store, &err), err.text);
     fuzz_must(links_open(h, &err), err.text);
     fuzz_must(ctl_open(h, &err), err.text);
+    set_up_transport();
     pause_timer = loop_timer_add(h->loop, 0, on_pause, h->loop);
     for (int i = 0; i < SPEAKERS; i++)
         speakers[i] = -1;
@@ -163,6 +195,70 @@ static void say_as_monitor(const char *rest)
     if (write(monitor, rest, strlen(rest)) > 0)
         settle();
     drain(monitor);
+}
+
+/* ---- a transport ---- */
+
+static void send_task(const char *rest)
+{
+    cleanup_arena struct arena *a = arena_new();
+    cleanup_buf struct buf packed = BUF_INIT;
+    unsigned bits = *rest ? (unsigned)*rest++ & 7 : 0;
+    const struct value *v = bits & 2 ? fuzz_map(a, rest) : NULL;
+    if (bits & 2 && (!v || value_to_msgpack(v, &packed) < 0))
+        return;
+    struct berth_message m = {.size = sizeof m,
+                              .message = ++messages,
+                              .flags = bits & 1 ? BERTH_MESSAGE_ON_THE_LINE : 0,
+                              .format = v ? BERTH_FORMAT_MSGPACK : BERTH_FORMAT_JSON,
+                              .reply_format = BERTH_FORMAT_JSON,
+                              .tenant = bits & 4 ? "blue" : NULL,
+                              .data = v ? packed.data : rest,
+                              .len = v ? packed.len : strlen(rest)};
+    intake_message(&transport, &m);
+    settle();
+}
+
+/* ---- what attempts left ---- */
+
+static bool files_left;
+
+static void leave_file(const char *rest)
+{
+    static const char *const known[] = {"task", "result", "stdout", "stdout.pos", "stderr"};
+    cleanup_arena struct arena *a = arena_new();
+    cleanup_buf struct buf out = BUF_INIT;
+    char name[200], file[16], id[129], path[1024];
+    int number, used = 0;
+    if (sscanf(rest, "%199s %15s %n", name, file, &used) != 2 || !used ||
+        attempt_name_parse(name, id, &number) < 0)
+        return;
+    bool good = false;
+    for (size_t i = 0; i < countof(known); i++)
+        good |= !strcmp(file, known[i]);
+    if (!good)
+        return;
+    const struct value *v = fuzz_map_packed(a, rest + used);
+    if (!v || value_to_msgpack(v, &out) < 0)
+        buf_str(&out, rest + used);
+    snprintf(path, sizeof path, "%s/" ATTEMPTS_DIR "/%s", fuzz_dir(), name);
+    fuzz_must(make_dirs(path, 0755), path);
+    snprintf(path, sizeof path, "%s/" ATTEMPTS_DIR "/%s/%s", fuzz_dir(), name, file);
+    cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    fuzz_must(fd < 0 || (out.len && write(fd, out.data, out.len) < 0) ? -errno : 0, path);
+    files_left = true;
+}
+
+static void forget_files(void)
+{
+    int dir = open(fuzz_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (files_left && dir >= 0) {
+        fuzz_must(tree_remove(dir, ATTEMPTS_DIR, (uid_t)-1, (gid_t)-1), ATTEMPTS_DIR);
+        fuzz_must(mkdirat(dir, ATTEMPTS_DIR, 0755) < 0 ? -errno : 0, ATTEMPTS_DIR);
+    }
+    files_left = false;
+    if (dir >= 0)
+        close(dir);
 }
 
 /* ---- what was in the store ---- */
@@ -242,30 +338,51 @@ static void forget_all(void)
     h->draining = false;
     drain(monitor);
     forget_rows();
+    forget_files();
+}
+
+/* Before the host has begun there is only what another left. */
+static bool is_of_before(char *line)
+{
+    if (*line == 's')
+        store_had(line + 1);
+    else if (*line == 'f')
+        leave_file(line + 1);
+    else
+        return false;
+    return true;
+}
+
+static void hear(const char *line)
+{
+    static const char names[SPEAKERS + 1] = "abcpqr";
+    const char *who = *line ? strchr(names, *line) : NULL;
+    if (*line == 'm')
+        say_as_monitor(line + 1);
+    else if (*line == 't')
+        send_task(line + 1);
+    else if (*line == 'f')
+        leave_file(line + 1);
+    else if (who)
+        say((int)(who - names), line + 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char names[SPEAKERS + 1] = "abcpqr";
     struct fuzz_lines in = {(const char *)data, (const char *)data + size};
     bool begun = false;
     if (!h)
         set_up();
     h->next_seq = 1000;
     next_row = 1;
+    messages = 0;
     for (char *line; (line = fuzz_line(&in)); free(line)) {
-        const char *who = *line ? strchr(names, *line) : NULL;
-        if (*line == 's' && !begun) {
-            store_had(line + 1);
+        if (!begun && is_of_before(line))
             continue;
-        }
         if (!begun)
             start_with_rows();
         begun = true;
-        if (*line == 'm')
-            say_as_monitor(line + 1);
-        else if (who)
-            say((int)(who - names), line + 1);
+        hear(line);
     }
     if (!begun)
         start_with_rows();

@@ -21,7 +21,7 @@
 const struct berth_plugin *berth_plugin_entry(void);
 
 static char listen_on[256];
-static const char tokens[] = "secret-token-of-nobody\nblue:secret-token-of-blue\n";
+static const char tokens[] = "# of a test\n\n  secret-token-of-nobody\nblue:secret-token-of-blue\n";
 static struct fake f;
 
 static int client(void)
@@ -104,6 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fd = client();
     size_t piece = data[0] >> 1;
     feed(fd, data + 1, size - 1, piece ? piece : size);
+    if (memmem(data, size, "wait=0.00", 9)) { /* and such a wait is over now */
+        fake_turn(&f, 10);
+        settle();
+    }
     shutdown(fd, SHUT_WR);
     settle();
     take(fd);

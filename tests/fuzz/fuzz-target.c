@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: The berth authors */
 /*
  * What the HTTP plugin reads out of a request: the target in the first line of the input, then a Content-Type,
- * then fields of Accept.
+ * then fields of Accept. And all of it as a file of tokens, with the first line as what a client shows.
  */
 #include "fuzz/fuzz.h"
 
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "../../plugins/transport-http/http_auth.h"
 #include "../../plugins/transport-http/http_buf.h"
 #include "../../plugins/transport-http/http_media.h"
 #include "../../plugins/transport-http/http_target.h"
@@ -74,6 +75,25 @@ static void json(const char *text)
     fuzz_check(!is_utf8(text, strlen(text)) || !strcmp(v.s, text));
 }
 
+static void tokens(const uint8_t *data, size_t size, const char *shown)
+{
+    struct berth_error err = {0};
+    struct http_auth *auth = NULL;
+    const char *tenant = NULL;
+    fuzz_file(100, data, size);
+    int r = http_auth_open("/proc/self/fd/100", &auth, &err);
+    fuzz_check_error(r, &err);
+    if (r < 0)
+        return;
+    fuzz_check(!http_auth_check(auth, NULL, &tenant));
+    if (http_auth_check(auth, shown, &tenant))
+        fuzz_check(tenant && strlen(tenant) < size && memmem(data, size, shown + 7, 1));
+    fuzz_file(100, data, size / 2);
+    fuzz_check_error(http_auth_refresh(auth, &err), &err);
+    http_auth_check(auth, shown, &tenant);
+    http_auth_close(auth);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_lines in = {(const char *)data, (const char *)data + size};
@@ -88,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         numbers(line);
         json(line);
     }
+    tokens(data, size, line ? line : "");
     if (type)
         fuzz_check(http_media_format(type) < 2);
     while (count < ACCEPT_MAX && (accept[count] = fuzz_line(&in)))

@@ -58,7 +58,7 @@ tests_fuzz_fuzz_strings_SOURCES = tests/fuzz/fuzz-strings.c
 tests_fuzz_fuzz_strings_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_strings_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_target_SOURCES = tests/fuzz/fuzz-target.c \
-	plugins/transport-http/http_buf.c plugins/transport-http/http_error.c \
+	plugins/transport-http/http_auth.c plugins/transport-http/http_buf.c plugins/transport-http/http_error.c \
 	plugins/transport-http/http_media.c plugins/transport-http/http_target.c
 tests_fuzz_fuzz_target_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_target_LDFLAGS = $(FUZZ_LINK)
