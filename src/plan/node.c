@@ -117,7 +117,8 @@ static bool cgroup_path_of(const char *groups, bool v2, const char *options, cha
         const char *path = names ? memchr(names + 1, ':', (size_t)(eol - names - 1)) : NULL;
         bool match = false;
 
-        for (const char *w = names + 1; path && w < path && !v2; w += strcspn(w, ",:") + 1)
+        for (const char *w = path ? names + 1 : NULL; w && w < path && !v2;
+             w += strcspn(w, ",:") + 1)
             match = match || has_word(options, w, strcspn(w, ",:"));
         if (path && (v2 ? path == names + 1 : match)) {
             snprintf(out, size, "%.*s", (int)(eol - path - 1), path + 1);

@@ -316,8 +316,9 @@ static void forget_rows(void)
     snprintf(path, sizeof path, "%s/berth.db", fuzz_dir());
     if (!db)
         fuzz_must(rows_open_writer(path, &db, &err), err.text);
-    fuzz_must(db_exec(db, "DELETE FROM tasks; DELETE FROM bodies; DELETE FROM results", &err),
-              err.text);
+    fuzz_must(
+        db_exec(db, "DELETE FROM tasks; DELETE FROM bodies; DELETE FROM results", &err),
+        err.text);
 }
 
 static void forget_all(void)

@@ -21,7 +21,8 @@
 const struct berth_plugin *berth_plugin_entry(void);
 
 static char listen_on[256];
-static const char tokens[] = "# of a test\n\n  secret-token-of-nobody\nblue:secret-token-of-blue\n";
+static const char tokens[] =
+    "# of a test\n\n  secret-token-of-nobody\nblue:secret-token-of-blue\n";
 static struct fake f;
 
 static int client(void)
@@ -83,12 +84,13 @@ static void ask_well(void)
 
 static void start(bool with_tokens)
 {
-    const struct fake_option options[] = {{"listen", listen_on},
-                                          {"max_body", "4K"},
-                                          {"header_limit", "2K"},
-                                          {"max_connections", "8"},
-                                          {"token_file", with_tokens ? "/proc/self/fd/100" : NULL},
-                                          {NULL, NULL}};
+    const struct fake_option options[] = {
+        {"listen", listen_on},
+        {"max_body", "4K"},
+        {"header_limit", "2K"},
+        {"max_connections", "8"},
+        {"token_file", with_tokens ? "/proc/self/fd/100" : NULL},
+        {NULL, NULL}};
     int r = fake_start_entry(&f, berth_plugin_entry(), options);
     fuzz_must(r, f.error.text);
 }

@@ -51,9 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return -1;
     fuzz_file(100, data + 1, size - 1);
-    fake.options = fake_options(p->options, "in", "/proc/self/fd/100", "out", "/dev/null",
-                                "format", data[0] & 1 ? "msgpack" : "json", "max_bytes",
-                                "64", NULL);
+    fake.options =
+        fake_options(p->options, "in", "/proc/self/fd/100", "out", "/dev/null", "format",
+                     data[0] & 1 ? "msgpack" : "json", "max_bytes", "64", NULL);
     int r = p->open(&fake_ctx, &err);
     fuzz_check_said(r == 0, err.text);
     if (data[0] & 2) {

@@ -62,7 +62,8 @@ static void options(const char *s)
 
 static void names(const char *s, size_t len)
 {
-    static const char *const known[] = {"memory", "cpus", "pids", "disk", "read_only", NULL};
+    static const char *const known[] = {"memory", "cpus",      "pids",
+                                        "disk",   "read_only", NULL};
     const char *list[] = {s, NULL};
     struct berth_error err = {0};
     char text[256], id[27];

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/str.h"
 #include "../../plugins/transport-http/http_auth.h"
 #include "../../plugins/transport-http/http_buf.h"
 #include "../../plugins/transport-http/http_media.h"
 #include "../../plugins/transport-http/http_target.h"
+#include "base/str.h"
 
 #define ACCEPT_MAX 4
 
@@ -57,7 +57,8 @@ static void parse(struct http_target *t, const char *raw)
     fuzz_check(http_target_set(t, raw) == 0);
     int r = http_target_parse(t, &err);
     fuzz_check_error(r, &err);
-    fuzz_check(t->segment_count <= HTTP_SEGMENT_MAX + 1 && t->param_count <= HTTP_PARAM_MAX);
+    fuzz_check(t->segment_count <= HTTP_SEGMENT_MAX + 1 &&
+               t->param_count <= HTTP_PARAM_MAX);
     fuzz_check(strlen(t->path) <= strlen(raw));
     if (r == 0)
         look(t);

@@ -28,7 +28,8 @@ static void look(const struct value *v)
     fuzz_check(value_str(v, "id", "none"));
 }
 
-static void decode_msgpack(const uint8_t *data, size_t size, const struct value_limits *limits)
+static void decode_msgpack(const uint8_t *data, size_t size,
+                           const struct value_limits *limits)
 {
     cleanup_arena struct arena *a = arena_new();
     cleanup_buf struct buf out = BUF_INIT, out2 = BUF_INIT;
@@ -55,7 +56,8 @@ static void check_same(const struct buf *a, const struct buf *b)
     fuzz_check_said(a->len == b->len && !memcmp(a->data, b->data, a->len), a->data);
 }
 
-static void by_json(struct arena *a, const struct buf *text, const struct value_limits *limits)
+static void by_json(struct arena *a, const struct buf *text,
+                    const struct value_limits *limits)
 {
     cleanup_buf struct buf again = BUF_INIT;
     struct berth_error err = {0};

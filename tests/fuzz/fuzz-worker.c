@@ -24,7 +24,8 @@ static struct supervisor s;
 static void set_up_config(const char *state)
 {
     static const char text[] =
-        "host = { name = \"n\"; state_dir = \"%s\"; run_dir = \"%s/run\"; uid_base = 200000;\n"
+        "host = { name = \"n\"; state_dir = \"%s\"; run_dir = \"%s/run\"; uid_base = "
+        "200000;\n"
         "  uid_count = 100; resources = { cpus = 8; memory = \"8G\"; pids = 4096; }; };\n"
         "runtimes = ( { plugin = \"null\"; }, { plugin = \"process\"; } );\n"
         "executers = ( { name = \"any\"; runtime = \"null\"; },\n"
@@ -57,8 +58,7 @@ static void fuzz_set_up(void)
     w.rt.isolation.can = ~0u;
     probe_default(&w.rt.probe);
     struct berth_error err = {0};
-    fuzz_must(options_resolve(p->executer_options, NULL, "it",
-                              &w.rt.adhoc_options, &err),
+    fuzz_must(options_resolve(p->executer_options, NULL, "it", &w.rt.adhoc_options, &err),
               err.text);
     w.loop = loop_new();
     w.sweep_timer = loop_timer_add(w.loop, 100000, sweep_turn, &w);

@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     ((condition) ? (void)0 : fuzz_failed(__FILE__, __LINE__, #condition, NULL))
 #define fuzz_check_said(condition, text) \
     ((condition) ? (void)0 : fuzz_failed(__FILE__, __LINE__, #condition, (text)))
-_Noreturn void fuzz_failed(const char *file, int line, const char *condition, const char *text);
+_Noreturn void fuzz_failed(const char *file, int line, const char *condition,
+                           const char *text);
 
 /* r says what err must: nothing said on success; a code and a text on failure. */
 void fuzz_check_error(int r, const struct berth_error *err);

@@ -191,3 +191,15 @@ const char *answer_field(const struct answer *a, const char *name)
     }
     return "";
 }
+
+const char *fake_plugin_path(void)
+{
+    static char path[4096];
+    const char *given = getenv("BERTH_HTTP_PLUGIN"), *build = getenv("BERTH_BUILDDIR");
+    snprintf(path, sizeof(path), "%s%s",
+             given   ? given
+             : build ? build
+                     : ".",
+             given ? "" : "/.libs/http.so");
+    return path;
+}

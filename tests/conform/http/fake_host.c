@@ -492,15 +492,3 @@ int fake_port(const struct fake *f)
     const char *colon = strrchr(f->listening, ':');
     return colon ? atoi(colon + 1) : 0;
 }
-
-const char *fake_plugin_path(void)
-{
-    static char path[4096];
-    const char *given = getenv("BERTH_HTTP_PLUGIN"), *build = getenv("BERTH_BUILDDIR");
-    snprintf(path, sizeof(path), "%s%s",
-             given   ? given
-             : build ? build
-                     : ".",
-             given ? "" : "/.libs/http.so");
-    return path;
-}
