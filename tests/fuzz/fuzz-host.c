@@ -26,10 +26,10 @@
 #include "worker/worker.h"
 
 #define SPEAKERS 6
-#define PATIENCE 2000 /* turns for the store to come to rest */
+#define PATIENCE 60000 /* turns for the store to answer, on a disk that is busy */
 
 static const char config_text[] =
-    "host = { name = \"n\"; state_dir = \"%s\"; run_dir = \"%s/run\"; max_queued = 64;\n"
+    "host = { name = \"n\"; state_dir = \"%s\"; run_dir = \"%s/run\"; max_queued = 8;\n"
     "  resources = { cpus = 8; memory = \"8G\"; disk = \"8G\"; pids = 4096; gpus = 2; };\n"
     "  gpus = [ \"0\", \"1\" ]; retry_delay = 0; };\n"
     "runtimes = ( { plugin = \"null\"; }, { plugin = \"process\"; } );\n"
@@ -55,13 +55,27 @@ static void turn(int64_t ms)
     loop_run(h->loop);
 }
 
-/* Until the store has answered all, and what follows from its answers is done. */
+static void on_barrier(void *arg, int rc, const struct berth_error *err)
+{
+    (void)err;
+    fuzz_check(rc == -ENOENT);
+    *(bool *)arg = true;
+}
+
+/* Until the store has answered all, and what follows from its answers is done. It answers in order: a change of
+ * a row that is not there comes back after all that was asked before. */
 static void settle(void)
 {
+    static const struct store_row nothing = {.seq = INT64_MAX, .id = "nothing"};
     turn(0);
-    for (int i = 0; i < PATIENCE && store_backlog(h->store); i++)
-        turn(1);
-    turn(0);
+    do {
+        bool passed = false;
+        store_update(h->store, &nothing, false, on_barrier, &passed);
+        for (int i = 0; !passed; i++) {
+            fuzz_check(i < PATIENCE);
+            turn(i < 1000 ? 0 : 1);
+        }
+    } while (store_backlog(h->store));
     turn(0);
 }
 
