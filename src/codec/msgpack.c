@@ -208,8 +208,11 @@ struct build {
     struct berth_error *err;
 };
 
+/* msgpack-c may give an empty string no address. */
 static int duplicate_key(const struct build *b, const msgpack_object_str *key)
 {
+    if (!key->size)
+        return berth_fail(b->err, EINVAL, "msgpack: map key '' for the second time");
     return berth_fail(
         b->err, EINVAL, "msgpack: map key '%.*s' for the second time at byte %zu",
         (int)(key->size < 80 ? key->size : 80), key->ptr, (size_t)(key->ptr - b->data));
@@ -222,7 +225,7 @@ static int compare_keys(const void *a, const void *b)
 
     if (x->size != y->size)
         return x->size < y->size ? -1 : 1;
-    return memcmp(x->ptr, y->ptr, x->size);
+    return x->size ? memcmp(x->ptr, y->ptr, x->size) : 0;
 }
 
 static int check_keys_sorted(const struct build *b, const msgpack_object_map *map)
@@ -253,7 +256,7 @@ static int check_keys(const struct build *b, const msgpack_object_map *map)
         key = &map->ptr[i].key.via.str;
         for (uint32_t j = 0; j < i; j++) {
             other = &map->ptr[j].key.via.str;
-            if (key->size == other->size && !memcmp(key->ptr, other->ptr, key->size))
+            if (!compare_keys(&key, &other))
                 return duplicate_key(b, key);
         }
     }
