@@ -105,7 +105,7 @@ cp "$T/good.conf" "$BERTH_CONFIG"
 
 # A supervisor that dies takes its payload with it; the attempt is lost, and made again for free.
 id=$(submit_sh "echo start >>$T/marks/sup; [ -e $T/marks/sup.go ] || exec sleep 613; echo again")
-wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "sleep 613"'
+wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "^sleep 613"'
 touch "$T/marks/sup.go"
 berth events "$id" >"$T/events" 2>&1 &
 events=$!
