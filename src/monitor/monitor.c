@@ -138,10 +138,12 @@ static void monitor_reap(void *arg, const siginfo_t *info)
     int status;
     pid_t pid;
     (void)info;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        monitor_forget_child(m, pid);
         for (size_t i = 0; i < m->role_count; i++)
             if (m->roles[i].pid == pid)
                 role_ended(&m->roles[i], status);
+    }
 }
 
 static void monitor_stop(struct monitor *m)
@@ -293,6 +295,7 @@ int monitor_main(const struct config *config, char **argv)
     title_set("berthd: monitor");
     log_init("monitor", config->log_level);
     signal(SIGPIPE, SIG_IGN);
+    monitor_note_children(&m);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (!m.self || monitor_set_up(&m, &err) < 0 || monitor_watch(&m, &err) < 0) {
         log_err("cannot start: %s", err.text);

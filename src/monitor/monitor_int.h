@@ -44,6 +44,8 @@ struct monitor {
     size_t role_count;
     int *transport_fds;
     const char **transport_paths;
+    pid_t *inherited; /* see monitor_note_children; 0: gone */
+    size_t inherited_count;
     bool reloaded;  /* this is the new image of a daemon that was told to reload */
     bool served;    /* a host has been ready */
     bool stopping, reloading;
@@ -56,7 +58,10 @@ const char *role_end_text(const struct role *r, int status, char *buf, size_t le
 void role_watch(void *monitor); /* a timer: kills roles whose plugin does not return */
 /* What a plugin forked and left is a child of ours once its role has ended. Supervisors have sessions of their own
  * and stay. */
-void monitor_kill_orphans(const struct monitor *m);
+void monitor_kill_orphans(struct monitor *m);
+/* Children from before this program was executed, of a shell that became berthd, are nobody's left-over. */
+void monitor_note_children(struct monitor *m);
+void monitor_forget_child(struct monitor *m, pid_t pid); /* it was reaped */
 
 /* check.c: loads config and plugins in a process that is thrown away. *ret_wants (may be NULL) gets one capset per
  * runtime of c: what its plugin needs. path NULL: checks c itself. */

@@ -68,15 +68,19 @@ void role_watch(void *arg)
     loop_timer_set(m->watch, LOOK_MS);
 }
 
-static bool is_role(const struct monitor *m, pid_t pid)
+static bool is_ours(const struct monitor *m, pid_t pid)
 {
     for (size_t i = 0; i < m->role_count; i++)
         if (m->roles[i].pid == pid)
             return true;
+    for (size_t i = 0; i < m->inherited_count; i++)
+        if (m->inherited[i] == pid)
+            return true;
     return false;
 }
 
-void monitor_kill_orphans(const struct monitor *m)
+/* Calls fn for each child. */
+static void each_child(void (*fn)(void *arg, pid_t pid), void *arg)
 {
     cleanup_free char *text = NULL;
     size_t len;
@@ -86,9 +90,41 @@ void monitor_kill_orphans(const struct monitor *m)
         pid_t pid = (pid_t)strtol(p, &end, 10);
         if (end == p)
             return;
-        if (is_role(m, pid) || getsid(pid) != getsid(0))
-            continue;
-        log_warn("killing process %d, which a plugin had left behind", (int)pid);
-        kill(pid, SIGKILL);
+        fn(arg, pid);
     }
+}
+
+static void inherit(void *arg, pid_t pid)
+{
+    struct monitor *m = arg;
+    pid_t *grown = reallocarray(m->inherited, m->inherited_count + 1, sizeof *grown);
+    if (!grown)
+        return;
+    m->inherited = grown;
+    m->inherited[m->inherited_count++] = pid;
+}
+
+void monitor_note_children(struct monitor *m)
+{
+    each_child(inherit, m);
+}
+
+void monitor_forget_child(struct monitor *m, pid_t pid)
+{
+    for (size_t i = 0; i < m->inherited_count; i++)
+        if (m->inherited[i] == pid)
+            m->inherited[i] = 0; /* the number may be another's from now on */
+}
+
+static void kill_orphan(void *arg, pid_t pid)
+{
+    if (is_ours(arg, pid) || getsid(pid) != getsid(0))
+        return;
+    log_warn("killing process %d, which a plugin had left behind", (int)pid);
+    kill(pid, SIGKILL);
+}
+
+void monitor_kill_orphans(struct monitor *m)
+{
+    each_child(kill_orphan, m);
 }

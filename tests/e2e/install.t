@@ -88,7 +88,8 @@ if [ -n "$unit" ]; then
     if command -v systemd-analyze >/dev/null; then
         # The programs are not where the unit will find them: any others do for the check.
         sed 's|^\(Exec[A-Za-z]*=\)/[^ ]*|\1/bin/true|' "$unit" >"$T/berth.service"
-        is "$(systemd-analyze verify --man=no "$T/berth.service" 2>&1 | grep -F berth.service)" "" \
+        # DelegateSubgroup is of version 254; an older one passes it over.
+        is "$(systemd-analyze verify --man=no "$T/berth.service" 2>&1 | grep -F berth.service | grep -vF "'DelegateSubgroup'")" "" \
             "systemd finds nothing wrong with the unit"
     else
         skip_machine "systemd is not installed"

@@ -55,7 +55,7 @@ static void test_probe(void)
 
 static void test_good_end(void)
 {
-    run(SH("good", "cat; echo err >&2",
+    run(SH("good", "cat; echo err >&2; sleep 0.2",
            ",\"input\":\"hello\",\"resources\":{\"pids\":50}"));
     const struct arrived *h = expect(FRAME_TASK_HELLO, "good");
     is_str(h ? value_str(&h->body, "state", "") : "", "starting", "hello comes first");
