@@ -106,22 +106,26 @@ int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_lim
     return 0;
 }
 
-/*
- * v2: the peak of memory cannot be put back (before Linux 6.12), and of a group that
- * cgroup.kill was written to, newer kernels kill at birth what clone3 puts into it.
- */
+bool cgroup_can_renew(const struct cgroup *g)
+{
+    for (unsigned i = 0; i < g->base->count; i++)
+        if (g->dir[i] >= 0 && g->base->hier[i].v2)
+            return false;
+    return true;
+}
+
 static bool is_as_new(const struct cgroup *g, unsigned i, const struct cgroup_limits *lim)
 {
     const struct cgroup_hier *h = &g->base->hier[i];
     struct stat st;
-    if (h->v2 || fstat(g->dir[i], &st) < 0 || st.st_nlink != 2) /* groups below */
+    if (fstat(g->dir[i], &st) < 0 || st.st_nlink != 2) /* groups below */
         return false;
     return cgroup1_renew(g->dir[i], h->use, &g->limits, lim);
 }
 
 static void forget_counts(struct cgroup *g, const struct cgroup_hier *h)
 {
-    if (h->v2 || h->use & CG_CPU)
+    if (h->use & CG_CPU)
         g->seen.user_ms = g->seen.sys_ms = 0;
     if (h->use & CG_MEMORY)
         g->seen.oom_kills = 0;

@@ -43,9 +43,11 @@ int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_lim
                 struct cgroup **ret, struct berth_error *err);
 /*
  * The group of an attempt that has ended, empty, for the next one: to make one anew costs as much as a short task.
- * Where the old one's figures cannot be told from the new one's, or it still holds memory, it is made anew all the
- * same. After a failure *g is freed, and NULL.
+ * Where it still holds memory, or other limits are asked, it is made anew all the same. After a failure *g is freed,
+ * and NULL. Only if cgroup_can_renew: not on version 2, where the peak of memory cannot be put back (before Linux
+ * 6.12), and newer kernels kill at birth what clone3 puts into a group that cgroup.kill was written to.
  */
+bool cgroup_can_renew(const struct cgroup *g);
 int cgroup_renew(struct cgroup **g, const struct cgroup_limits *lim, struct berth_error *err);
 /* The same group found again (sweep after a crash); -ENOENT if there is nothing of that name. */
 int cgroup_find(struct cgroup_base *b, const char *name, struct cgroup **ret);

@@ -364,7 +364,7 @@ static bool nobody_holds_work(const struct supervisor *s)
 static bool remove_all(struct supervisor *s)
 {
     struct cgroup *g = s->cgroup ? s->cgroup : s->spare;
-    if (g && !s->stay && cgroup_remove(g) < 0)
+    if (g && !(s->stay && cgroup_can_renew(g)) && cgroup_remove(g) < 0)
         return false;
     if (s->held.disk)
         umount2(s->at->work, MNT_DETACH);
@@ -388,7 +388,10 @@ static void supervisor_idle(struct supervisor *s)
     loop_timer_remove(&s->deadline);
     output_close(s->out[0].file);
     output_close(s->out[1].file);
-    s->spare = s->cgroup ? s->cgroup : s->spare;
+    if (s->cgroup && cgroup_can_renew(s->cgroup))
+        s->spare = s->cgroup;
+    else
+        cgroup_close(s->cgroup);
     buf_free(&s->files);
     command_free(s->command);
     attempt_free(s->at);
