@@ -7,6 +7,8 @@ libberth_a_SOURCES = \
 	src/base/arena.c \
 	src/base/buf.c \
 	src/base/buf.h \
+	src/base/crash.c \
+	src/base/crash.h \
 	src/base/fail.c \
 	src/base/fail.h \
 	src/base/files.c \

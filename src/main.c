@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
     const char *path = NULL;
     bool only_check = false;
     int opt;
+    CRASH_OPEN();
     title_init(argc, argv);
     while ((opt = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
         switch (opt) {

@@ -172,6 +172,10 @@ E2E_TESTS = \
 BENCH_TESTS = \
 	tests/bench/quick.t \
 	$(NULL)
+CHAOS_TESTS = \
+	tests/chaos/rounds.t \
+	tests/chaos/walk.t \
+	$(NULL)
 ABI_TESTS = \
 	tests/abi/headers.t \
 	$(NULL)
@@ -182,8 +186,20 @@ GUEST_TESTS = \
 	$(NULL)
 
 TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
-	$(E2E_TESTS) $(GUEST_TESTS)
+	$(E2E_TESTS) $(GUEST_TESTS) $(CHAOS_TESTS)
 SHARED_BY_TESTS = \
+	tests/chaos/README.md \
+	tests/chaos/chaos \
+	tests/chaos/common.sh \
+	tests/chaos/daemon.py \
+	tests/chaos/faults.py \
+	tests/chaos/payload.sh \
+	tests/chaos/points.py \
+	tests/chaos/runtimes.py \
+	tests/chaos/tasks.py \
+	tests/chaos/transports.py \
+	tests/chaos/walk.py \
+	tests/chaos/world.py \
 	tests/e2e/common.sh \
 	tests/e2e/hostile.sh \
 	tests/e2e/http.sh \
@@ -207,7 +223,7 @@ SHARED_BY_TESTS = \
 	tests/worker-host.h \
 	$(NULL)
 EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_TESTS) \
-	$(BENCH_TESTS) $(E2E_TESTS) $(GUEST_TESTS)
+	$(BENCH_TESTS) $(E2E_TESTS) $(GUEST_TESTS) $(CHAOS_TESTS)
 
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /* Clocks, the boot's id, and ULIDs (github.com/ulid/spec). */
+#include "base/crash.h"
 #include "base/str.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ int64_t now_ms(void)
 
 int64_t unix_ms(void)
 {
-    return clock_ms(CLOCK_REALTIME);
+    return clock_ms(CLOCK_REALTIME) + crash_clock_offset_ms();
 }
 
 const char *boot_id(void)

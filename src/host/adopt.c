@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "base/crash.h"
 #include "host/job_int.h"
 #include "worker/worker.h"
 
@@ -51,6 +52,7 @@ bool adopt_spilled(struct job *j)
         return false;
     if (value_int(&result, "attempt", 0) != j->attempt)
         return false;
+    CRASH_POINT(spilled_taken);
     j->spilled = true;
     job_ended(j, &result);
     return true;
@@ -61,8 +63,10 @@ void adopt_spilled_done(struct job *j)
     cleanup_free char *path = attempt_path(j->host, j->id, j->attempt, "result");
     struct runtime_link *r = host_runtime(j->host, j->item.runtime);
     j->spilled = false;
+    CRASH_POINT(spilled_remove);
     if (path)
         unlink(path);
+    CRASH_POINT(spilled_removed);
     j->sweep_sent = false;
     if (r)
         runtime_sweep(r, j);
@@ -85,6 +89,7 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
     struct value task = {0};
     if (j->item.state)
         sched_remove(h->sched, &j->item);
+    bool unheard = attempt != j->attempt;
     j->attempt = attempt;
     if (a && (slot < 0 || !gpus) && attempt_file(h, j, "task", a, &task) == 0) {
         slot = slot < 0 ? (int)value_int(&task, "slot", -1) : slot;
@@ -99,6 +104,8 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
         j->state = JOB_STARTING;
     h->stats.adopted++;
     job_into_limbo(j);
+    if (unheard && j->stored) /* before its directory, the only other witness, is swept */
+        job_save(j, false, NULL);
 }
 
 /* ---- limbo ---- */
@@ -173,6 +180,16 @@ static int adopt_row(void *arg, const struct store_row *row)
     return 0;
 }
 
+/* The host died when it had the result and before it removed it: with it, no worker sweeps the directory. */
+static void adopt_forget_spilled(struct host *h, const struct job *j, const char *id,
+                                 int attempt)
+{
+    bool waits = j && j->state != JOB_QUEUED && j->attempt == attempt;
+    cleanup_free char *path = waits ? NULL : attempt_path(h, id, attempt, "result");
+    if (path)
+        unlink(path);
+}
+
 /* Attempts that the store has not heard of yet: the host died between RUN and the write. */
 static void adopt_directory(struct host *h, const char *name)
 {
@@ -185,6 +202,7 @@ static void adopt_directory(struct host *h, const char *name)
     struct job *j = job_find(h, id);
     if (j && j->state == JOB_QUEUED && attempt > j->attempt)
         adopt_in_flight(j, (int)attempt, -1, NULL);
+    adopt_forget_spilled(h, j, id, (int)attempt);
 }
 
 int adopt_all(struct host *h, struct berth_error *err)

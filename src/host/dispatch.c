@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /* From the scheduler to the workers, or to a supervisor that has done with its last attempt. */
+#include "base/crash.h"
 #include "host/job_int.h"
 
 #define REUSE_BYTES 32768 /* a larger task leaves too much memory behind */
@@ -47,13 +48,16 @@ static void dispatch_one(struct host *h, struct job *j)
     struct berth_error err = {0};
     struct runtime_link *r = host_runtime(h, j->item.runtime);
     job_booked(j);
+    CRASH_POINT(run_send);
     if (run_send(j, r, &err) < 0) {
         log_line(BERTH_LOG_ERR, j->id, "cannot be started: %s", err.text);
         job_lost(j, err.text);
         return;
     }
+    CRASH_POINT(run_sent);
     r->started++;
     job_save_soon(j);
+    CRASH_POINT(run_update);
 }
 
 /* Deferred to the end of the loop's turn, so that what arrived together is weighed together. */

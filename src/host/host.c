@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "base/crash.h"
 #include "base/title.h"
 #include "host/host_int.h"
 
@@ -121,10 +122,12 @@ static int host_timers(struct host *h, struct berth_error *err)
     h->dispatch_later = loop_timer_add(h->loop, 0, host_dispatch_later, h);
     h->limbo_timer = loop_timer_add(h->loop, 0, adopt_limbo, h);
     h->save_timer = loop_timer_add(h->loop, 0, jobs_save, h);
+    h->orphan_timer = loop_timer_add(h->loop, 0, links_sweep_others, h);
     h->purge_timer = loop_timer_add(h->loop, 0, host_purge, h);
     h->tick = loop_timer_add(h->loop, TICK_MS, host_tick, h);
     h->monitor_io = loop_io_add(h->loop, h->start.monitor_fd, EPOLLIN, host_monitor, h);
     if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->save_timer ||
+        !h->orphan_timer ||
         !h->purge_timer || !h->tick || !h->monitor_io || !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
         !loop_signal_add(h->loop, SIGINT, host_signal, h) || logs_init(h) < 0 ||
         loop_on_wake(h->loop, services_woken, h) < 0)
@@ -159,12 +162,15 @@ static int host_set_up(struct host *h, struct berth_error *err)
         rc = host_schedule(h, err);
     if (rc == 0)
         rc = store_open(h->config->state_dir, h->loop, &h->store, err);
+    CRASH_POINT(store_opened);
     if (rc == 0)
         rc = adopt_all(h, err);
+    CRASH_POINT(tasks_restored);
     if (rc == 0)
         rc = links_open(h, err);
     if (rc == 0)
         rc = ctl_open(h, err);
+    CRASH_POINT(host_listening);
     return rc < 0 ? rc : transports_start(h, err);
 }
 
@@ -183,6 +189,8 @@ _Noreturn void host_main(const struct host_start *start)
 {
     struct berth_error err = {0};
     struct host *h = calloc(1, sizeof *h);
+    CRASH_ROLE(CRASH_HOST);
+    CRASH_POINT(host_begun);
     title_set("berthd: host");
     log_init("host", start->config->log_level);
     mark_use(start->mark);
@@ -204,13 +212,16 @@ _Noreturn void host_main(const struct host_start *start)
              h->config->executer_count);
     if (write(start->monitor_fd, "Y\n", 2) < 0)
         log_warn("the monitor could not be told: %s", strerror(errno));
+    CRASH_POINT(host_ready);
     host_ask_dispatch(h);
     int rc = loop_run(h->loop);
     if (rc < 0) { /* nothing here can be relied on: a plugin closed what is not its own */
         log_err("the event loop failed: %s", strerror(-rc));
         _exit(1);
     }
+    CRASH_POINT(host_stop);
     transports_close(h);
+    CRASH_POINT(store_close);
     store_close(h->store);
     _exit(0);
 }

@@ -92,6 +92,7 @@ struct link {
     struct conn *conn;
     struct runtime_link *runtime; /* a worker's */
     struct job *job;              /* a supervisor's */
+    bool orphan;                  /* a supervisor's whose worker may not be its parent any more */
     struct link *prev, *next;
     /* A supervisor's: what it could be used for again. */
     struct runtime_link *of; /* NULL: not a supervisor, or of an unknown runtime */
@@ -175,7 +176,7 @@ struct host {
     unsigned client_count;
     size_t tail_bytes; /* of outputs that log readers hold */
     struct loop_defer *dispatch;
-    struct loop_timer *dispatch_later, *limbo_timer, *purge_timer, *tick;
+    struct loop_timer *dispatch_later, *limbo_timer, *orphan_timer, *purge_timer, *tick;
     int inotify_fd;
     struct log_reader *readers;
     struct stats stats;
@@ -257,6 +258,7 @@ void link_confirm(struct link *l, const char *id, int attempt, bool stay);
 void link_free(struct link *l);
 void link_cancel(struct link *l, const struct job *j, int verdict);
 void runtime_sweep(struct runtime_link *r, struct job *j);
+void links_sweep_others(void *host); /* timer: what no task in flight stands for is removed from the node */
 
 /* idle.c: supervisors that wait for another attempt */
 bool idle_wanted(const struct link *l); /* once its attempt is confirmed */

@@ -3,6 +3,7 @@
 /* From foreign bytes to an admitted task, or to a refusal that says what is wrong. */
 #include <errno.h>
 
+#include "base/crash.h"
 #include "host/host_int.h"
 
 struct intake {
@@ -213,6 +214,7 @@ void intake_message(struct transport_link *t, const struct berth_message *m)
     struct intake in = {.host = t->host, .arena = arena_new()};
     struct waiter *w = calloc(1, sizeof *w);
     int rc = w && in.arena ? 0 : berth_fail(&err, ENOMEM, "out of memory");
+    CRASH_POINT(message_taken);
     t->received++;
     if (rc == 0)
         rc = task_decode(in.arena, m->data, m->len, (int)m->format,

@@ -4,6 +4,7 @@
  * A task from its arrival to its turn. Nothing is acknowledged before the store has it; a caller on
  * the line is the exception that needs no store: the result is its acknowledgement.
  */
+#include "base/crash.h"
 #include "host/job_int.h"
 
 #define BODY_BUDGET \
@@ -232,7 +233,9 @@ static void admit_stored(void *arg, int rc, const struct berth_error *err)
         job_reject(j, rc, err);
         return;
     }
+    CRASH_POINT(accepted_tell);
     job_tell(j, BERTH_REPLY_ACCEPTED);
+    CRASH_POINT(accepted_told);
     job_queue(j);
 }
 
@@ -249,8 +252,10 @@ void job_admit(struct job *j, bool on_the_line)
     j->durable = !on_the_line;
     j->host->stats.accepted++;
     ctl_event(j->host, j, "queued", NULL);
+    CRASH_POINT(task_insert);
     if (j->durable) {
         job_save(j, true, admit_stored);
+        CRASH_POINT(task_inserted);
         return;
     }
     job_save_soon(j);

@@ -4,6 +4,7 @@
  * The end of an attempt, and of a task. One result is published, and for a task that was acknowledged only
  * after the store has it; the supervisor is confirmed, and with it the evidence thrown away, last of all.
  */
+#include "base/crash.h"
 #include "host/job_int.h"
 
 #define STORE_AGAIN_MS 1000
@@ -16,6 +17,15 @@ static void job_store_failed(struct job *j, loop_fn *again)
     j->again = loop_timer_add(j->host->loop, STORE_AGAIN_MS, again, j);
 }
 
+/*
+ * Whether the store must be told, whatever it takes. A row that is there and says "running" would be taken
+ * for a lost attempt by the next host, and the task run once more; also one whose caller has the result.
+ */
+static bool job_must_be_told(const struct job *j, int rc)
+{
+    return rc < 0 && rc != -ENOENT && (j->durable || j->stored);
+}
+
 static void finish_again(void *arg)
 {
     struct job *j = arg;
@@ -25,7 +35,9 @@ static void finish_again(void *arg)
 /* "done" is said when the result can be had. */
 static void job_make_known(struct job *j, const struct value *result)
 {
+    CRASH_POINT(publish);
     job_publish(j, result);
+    CRASH_POINT(published);
     ctl_event(j->host, j, "done", value_str(value_get(result, "error"), "message", NULL));
 }
 
@@ -33,13 +45,14 @@ static void finish_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
     host_disk(j->host, rc, err);
-    if (rc < 0 && rc != -ENOENT && j->durable) {
+    if (job_must_be_told(j, rc)) {
         if (!j->again)
             log_line(BERTH_LOG_ERR, j->id, "cannot store the result, trying on: %s",
                      err->text);
         job_store_failed(j, finish_again);
         return;
     }
+    CRASH_POINT(result_stored);
     j->result_stored = true;
     if (!j->published) {
         struct arena *a = arena_new();
@@ -79,6 +92,7 @@ static void job_finish(struct job *j, const struct value *result)
         j->state = JOB_RUNNING; /* a supervisor repeats DONE when it meets the next host */
         return;
     }
+    CRASH_POINT(result_store);
     if (!j->durable)
         job_make_known(j, result);
     job_save(j, j->durable, finish_stored);
@@ -104,13 +118,28 @@ static int64_t retry_delay(const struct job *j)
     return delay < 60000 ? delay : 60000;
 }
 
+static void retry_stored(void *arg, int rc, const struct berth_error *err);
+
+static void retry_again(void *arg)
+{
+    job_save(arg, false, retry_stored);
+}
+
+/* Until the store knows that this attempt is over, its supervisor or directory is the only one who does. */
 static void retry_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
     struct host *h = j->host;
-    (void)err;
-    if (rc < 0 && rc != -ENOENT)
-        log_line(BERTH_LOG_WARN, j->id, "the retry is not in the store: %s", strerror(-rc));
+    host_disk(h, rc, err);
+    if (job_must_be_told(j, rc)) {
+        if (!j->again)
+            log_line(BERTH_LOG_ERR, j->id, "cannot store the retry, trying on: %s",
+                     err->text);
+        job_store_failed(j, retry_again);
+        return;
+    }
+    loop_timer_remove(&j->again);
+    CRASH_POINT(retry_stored);
     job_confirm(j);
     j->state = JOB_QUEUED;
     int64_t now = now_ms();
@@ -132,6 +161,7 @@ static void job_retry(struct job *j, const char *why)
     j->host->stats.retries++;
     ctl_event(j->host, j, "retry", why);
     job_tell(j, BERTH_REPLY_STATE);
+    CRASH_POINT(retry_store);
     job_save(j, false, retry_stored);
 }
 
@@ -185,12 +215,14 @@ void job_lost(struct job *j, const char *why)
 {
     if (j->state != JOB_STARTING && j->state != JOB_RUNNING)
         return;
+    CRASH_POINT(lost_taken);
     if (!adopt_spilled(j))
         job_end_plain(j, BERTH_VERDICT_LOST, BERTH_BLAME_NODE, "lost", why);
 }
 
 void job_refused(struct job *j, const struct value *body)
 {
+    CRASH_POINT(refused_taken);
     job_end_plain(j, berth_verdict_parse(value_str(body, "verdict", "runtime_error")),
                   berth_blame_parse(value_str(body, "blame", "runtime")),
                   value_str(body, "code", "refused"), value_str(body, "message", ""));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /* What supervisors, workers and callers say of a task under way. */
+#include "base/crash.h"
 #include "host/job_int.h"
 
 void job_hello(struct job *j, struct link *l, const struct value *body)
@@ -20,6 +21,7 @@ void job_started(struct job *j, const struct value *body)
 {
     if (j->state != JOB_STARTING)
         return;
+    CRASH_POINT(started_taken);
     j->state = JOB_RUNNING;
     j->started_ms = past_ms(value_int(body, "started_ms", -1));
     job_save_soon(j);
@@ -56,6 +58,7 @@ void job_into_limbo(struct job *j)
     if (j->link)
         j->link->job = NULL;
     j->link = NULL;
+    CRASH_POINT(limbo_entered);
     DL_APPEND2(j->host->limbo, j, limbo_prev, limbo_next);
     loop_timer_set(j->host->limbo_timer, 20);
 }

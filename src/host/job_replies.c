@@ -3,6 +3,7 @@
 /*
  * Those who are owed an answer for a task: telling them how it goes, and, once, how it ended.
  */
+#include "base/crash.h"
 #include "host/job_int.h"
 
 void job_attach(struct job *j, struct waiter *w)
@@ -69,7 +70,9 @@ void job_confirm(struct job *j)
     if (!l)
         return;
     bool stay = idle_wanted(l);
+    CRASH_POINT(confirm);
     link_confirm(l, j->id, j->attempt, stay);
+    CRASH_POINT(confirmed);
     l->job = NULL;
     if (stay)
         idle_add(l);
@@ -89,7 +92,9 @@ void job_published(struct job *j, struct waiter *w)
     struct transport_link *t = w->transport;
     uint64_t message = w->message;
     job_detach(w);
+    CRASH_POINT(settle);
     transport_settle(t, message, BERTH_SETTLE_ACK);
+    CRASH_POINT(settled);
     j->publish_pending--;
     job_close_if_done(j);
 }

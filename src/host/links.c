@@ -8,7 +8,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/crash.h"
 #include "host/host_int.h"
+
+#define ORPHAN_MS 1000 /* its lock is free a moment after its connection has gone */
 
 struct runtime_link *host_runtime(struct host *h, const char *name)
 {
@@ -48,6 +51,7 @@ static void cancel_attempt(struct link *l, const char *id, int attempt, int verd
     value_put_int(a, &body, "attempt", attempt);
     value_put_str(a, &body, "verdict", berth_verdict_name(verdict));
     value_put_int(a, &body, "grace_ms", -1);
+    CRASH_POINT(cancel_send);
     conn_send(l->conn, FRAME_TASK_CANCEL, &body);
 }
 
@@ -65,12 +69,22 @@ void runtime_sweep(struct runtime_link *r, struct job *j)
     value_put_str(a, &body, "id", j->id);
     value_put_int(a, &body, "attempt", j->attempt);
     value_put_int(a, &body, "slot", j->item.slot);
+    CRASH_POINT(sweep_send);
     j->sweep_sent = conn_send(r->link->conn, FRAME_SWEEP, &body) == 0;
+}
+
+/* The next worker is asked again. What was sent to this one, it may never have read. */
+static void link_worker_gone(struct job *j)
+{
+    j->sweep_sent = false;
+    if (j->state == JOB_STARTING && !j->link)
+        job_into_limbo(j);
 }
 
 void link_free(struct link *l)
 {
     struct host *h = l->host;
+    struct link *other;
     if (l->idle)
         idle_remove(l);
     if (l->runtime && l->runtime->link == l) {
@@ -80,8 +94,12 @@ void link_free(struct link *l)
         sched_set_runtime(h->sched, l->runtime->block->name, false);
         for (struct job *j = h->jobs; j; j = j->hh.next)
             if (!strcmp(j->item.runtime, l->runtime->block->name))
-                j->sweep_sent = false; /* the next worker is asked again */
+                link_worker_gone(j);
+        DL_FOREACH (h->links, other)
+            other->orphan = true;
     }
+    if (l->orphan && !l->runtime) /* it may have died before it had removed what it used */
+        loop_timer_set(h->orphan_timer, ORPHAN_MS);
     if (l->job) {
         struct job *j = l->job;
         j->link = NULL;
@@ -122,7 +140,6 @@ static void worker_attempts(struct link *l, const struct value *body)
     }
 }
 
-/* What no task in flight stands for is removed from the node. */
 static void worker_sweep_others(struct link *l)
 {
     cleanup_arena struct arena *a = arena_new();
@@ -139,6 +156,14 @@ static void worker_sweep_others(struct link *l)
     }
     value_put(a, &body, "keep", keep);
     conn_send(l->conn, FRAME_SWEEP_OTHERS, &body);
+}
+
+void links_sweep_others(void *arg)
+{
+    struct host *h = arg;
+    for (size_t i = 0; i < h->config->runtime_count; i++)
+        if (h->runtimes[i].link)
+            worker_sweep_others(h->runtimes[i].link);
 }
 
 /* A connection says once who it is. One that does so again would be two at the same time. */
@@ -203,6 +228,17 @@ static void worker_probe(struct link *l, const struct value *body)
     host_ask_dispatch(l->host);
 }
 
+/* An attempt that the store had not heard of when the host before this one died. */
+static struct job *worker_gone_unheard(struct link *l, const struct value *body)
+{
+    struct job *j = job_find(l->host, value_str(body, "id", ""));
+    int attempt = (int)value_int(body, "attempt", 0);
+    if (!j || j->state != JOB_QUEUED || attempt <= j->attempt)
+        return NULL;
+    adopt_in_flight(j, attempt, -1, NULL);
+    return j;
+}
+
 static void worker_frame(struct link *l, int type, const struct value *body)
 {
     struct job *j = link_find_job(l, body);
@@ -211,6 +247,8 @@ static void worker_frame(struct link *l, int type, const struct value *body)
         worker_probe(l, body);
         return;
     case FRAME_WORKER_GONE:
+        if (!j)
+            j = worker_gone_unheard(l, body);
         if (j)
             job_lost(j, "its supervisor died");
         return;
@@ -243,6 +281,7 @@ static void task_hello(struct link *l, const struct value *body)
     int attempt = link_attempt_of(body);
     const struct value *gpus = value_get(body, "gpus");
     struct job *j = job_find(l->host, id);
+    l->orphan = !j || j->in_limbo || j->attempt != attempt;
     if (!j)
         j = adopt_hello(l->host, body);
     if (!j || (j->attempt > attempt) ||
@@ -254,6 +293,7 @@ static void task_hello(struct link *l, const struct value *body)
     }
     if ((j->state == JOB_QUEUED && attempt > j->attempt) || job_lacks_gpus(j, gpus))
         adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), gpus);
+    CRASH_POINT(hello_taken);
     job_hello(j, l, body);
 }
 
@@ -270,6 +310,7 @@ static void task_done(struct link *l, const struct value *body)
         return;
     }
     l->again = value_bool(body, "again", false);
+    CRASH_POINT(done_taken);
     job_ended(j, result);
 }
 

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -109,6 +110,7 @@ static void role_again(void *arg)
 static void role_ended(struct role *r, int status)
 {
     struct monitor *m = r->monitor;
+    CRASH_POINT(role_ended);
     bool steady = now_ms() - r->started_ms > STEADY_MS;
     char how[400];
     r->pid = 0;
@@ -203,6 +205,7 @@ static void role_start(struct role *r)
         loop_timer_set(r->again, BACKOFF_MAX_MS);
         return;
     }
+    CRASH_POINT(role_fork);
     fflush(NULL);
     mark_clear(r->mark);
     pid_t pid = fork();
@@ -219,6 +222,7 @@ static void role_start(struct role *r)
     }
     r->pid = pid;
     r->fd = fds[0];
+    CRASH_POINT(role_forked);
     r->io = loop_io_add(m->loop, r->fd, EPOLLIN, monitor_told, r);
 }
 
@@ -236,9 +240,11 @@ static void monitor_signal(void *arg, const siginfo_t *info)
 static void monitor_end_roles(struct monitor *m)
 {
     int64_t end = now_ms() + STOP_MS;
+    CRASH_POINT(roles_end);
     for (size_t i = 0; i < m->role_count; i++)
         if (m->roles[i].pid)
             kill(m->roles[i].pid, SIGTERM);
+    CRASH_POINT(roles_told);
     for (bool left = true; left;) {
         left = false;
         monitor_reap(m, NULL);
@@ -260,6 +266,7 @@ static int monitor_exec_again(struct monitor *m)
     setenv("BERTH_LOCK_FD", fd, 1);
     fcntl(m->lock_fd, F_SETFD, 0);
     child_signals();
+    CRASH_POINT(exec_again);
     execv(m->self, m->argv);
     log_err("cannot start '%s' again: %s", m->self, strerror(errno));
     return 1;
@@ -292,6 +299,7 @@ int monitor_main(const struct config *config, char **argv)
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     m.self = n > 0 ? strndup(self, (size_t)n) : NULL;
+    CRASH_ROLE(CRASH_MONITOR);
     title_set("berthd: monitor");
     log_init("monitor", config->log_level);
     signal(SIGPIPE, SIG_IGN);
@@ -301,10 +309,12 @@ int monitor_main(const struct config *config, char **argv)
         log_err("cannot start: %s", err.text);
         return 1;
     }
+    CRASH_POINT(set_up);
     log_info("berthd %s with config %s, state in %s", PACKAGE_VERSION, config->path,
              config->state_dir);
     loop_run(m.loop);
     monitor_end_roles(&m);
+    CRASH_POINT(roles_gone);
     if (m.reloading)
         return monitor_exec_again(&m);
     log_info("stopped; running payloads go on");

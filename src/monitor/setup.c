@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -281,6 +282,7 @@ int monitor_set_up(struct monitor *m, struct berth_error *err)
         rc = setup_dirs(m, err);
     if (rc == 0)
         rc = setup_lock(m, err);
+    CRASH_POINT(lock_taken);
     if (rc == 0)
         rc = setup_roles(m, wants, err);
     if (rc == 0)

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "store/rows.h"
 #include "store/writer.h"
@@ -31,6 +32,7 @@ static void store_on_finished(void *arg, uint32_t events)
     struct call_list finished = writer_take_finished(s->writer);
     struct call *c;
     while ((c = call_list_pop(&finished))) {
+        CRASH_POINT(commit_told);
         c->done(c->arg, c->rc, &c->err);
         free(c);
     }

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <utlist.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/str.h"
 #include "store/rows.h"
@@ -108,8 +109,10 @@ static void call_fail(struct call *c, const struct berth_error *err)
 
 static int writer_commit(struct writer *w, int r, struct berth_error *err)
 {
+    CRASH_POINT(commit);
     if (r == 0)
         r = db_commit(w->db, err);
+    CRASH_POINT(committed);
     if (r < 0)
         db_rollback(w->db);
     else

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "wire/header.h"
 
@@ -179,7 +180,9 @@ int conn_send(struct conn *c, int type, const struct value *body)
         return r;
     }
     /* when others wait before it, the loop sends it in its turn */
+    CRASH_POINT(frame_send);
     r = idle ? conn_send_some(c) : 1;
+    CRASH_POINT(frame_sent);
     conn_watch(c);
     return r < 0 ? r : 0;
 }

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/str.h"
 #include "worker/attempt.h"
@@ -127,8 +128,10 @@ static int spare_take(struct attempt *at, const struct runtime *rt,
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     int rc = record_write(dir_fd, record);
+    CRASH_POINT(spare_recorded);
     if (rc == 0 && renameat2(AT_FDCWD, spare, AT_FDCWD, at->dir, RENAME_NOREPLACE) < 0)
         rc = -errno;
+    CRASH_POINT(spare_renamed);
     if (rc == 0)
         at->lock_fd = take_fd(lock);
     return rc;
@@ -154,10 +157,13 @@ int attempt_dir_make(struct attempt *at, const struct runtime *rt, struct berth_
         return 0;
     if (rc == -EEXIST || mkdir(at->dir, 0711) < 0)
         return berth_fail_errno(err, rc == -EEXIST ? EEXIST : errno, "mkdir '%s'", at->dir);
+    CRASH_POINT(dir_made);
     cleanup_close int dir_fd = open(at->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     rc = dir_fd < 0 ? -errno : lock_make(at, dir_fd);
+    CRASH_POINT(dir_locked);
     if (rc == 0)
         rc = record_write(dir_fd, &record);
+    CRASH_POINT(dir_recorded);
     if (rc < 0) {
         attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
         return berth_fail_errno(err, -rc, "cannot write in '%s'", at->dir);
@@ -253,9 +259,13 @@ int attempt_dir_retire(struct attempt *at, const struct runtime *rt, bool keep_w
     if (!(keep_work && work_is_pristine(fd, at)) &&
         unlinkat(fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT)
         return attempt_dir_remove(at->dir, at->uid, at->gid);
-    if (record_erase(fd) < 0 ||
+    CRASH_POINT(retire_emptied);
+    int rc = record_erase(fd);
+    CRASH_POINT(retire_erased);
+    if (rc < 0 ||
         renameat2(AT_FDCWD, at->dir, AT_FDCWD, spare, RENAME_NOREPLACE) < 0)
         return attempt_dir_remove(at->dir, at->uid, at->gid);
+    CRASH_POINT(retire_renamed);
     flock(at->lock_fd, LOCK_UN);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <utlist.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "worker/helper.h"
 
@@ -88,6 +89,7 @@ _Noreturn static void helper_child(struct runtime *rt, int fd, pid_t parent,
     struct buf out = BUF_INIT;
     struct helper_head head = {0};
     sigset_t none;
+    CRASH_ROLE(CRASH_HELPER);
     sigemptyset(&none);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -384,11 +385,13 @@ int payload_prepare(struct supervisor *s)
         return rc;
     if (open_cgroup(s, &err) < 0)
         return start_failed(s, BERTH_BLAME_NODE, "cgroup", &err);
+    CRASH_POINT(cgroup_made);
     rc = attempt_work_make(s->at, &err);
     if (rc == 0 && wants_disk(s)) {
         rc = disk_mount(s, &err);
         s->held.disk = rc == 0;
     }
+    CRASH_POINT(work_made);
     return rc < 0 ? start_failed(s, BERTH_BLAME_NODE, "work_directory", &err) : 0;
 }
 
@@ -422,7 +425,9 @@ static void payload_ended(void *arg)
 
 int payload_launch(struct supervisor *s)
 {
+    CRASH_POINT(payload_make);
     int rc = launch(s);
+    CRASH_POINT(payload_made);
     command_free(take_ptr(s->command));
     if (rc < 0)
         return rc;

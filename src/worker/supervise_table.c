@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "worker/supervisor_int.h"
@@ -106,8 +107,10 @@ static enum state kill_rest(struct supervisor *s)
 
 static enum state ended(struct supervisor *s)
 {
+    CRASH_POINT(payload_ended);
     loop_timer_stop(s->tick);
     payload_reaped(s);
+    CRASH_POINT(payload_reaped);
     return kill_rest(s);
 }
 
@@ -120,6 +123,7 @@ static enum state kill_again(struct supervisor *s)
 
 static enum state drain(struct supervisor *s)
 {
+    CRASH_POINT(rest_killed);
     cgroup_usage(s->cgroup, &s->end.usage);
     loop_timer_remove(&s->timeout);
     if (streams_at_end(s))
@@ -133,6 +137,7 @@ static enum state gather(struct supervisor *s)
 {
     loop_timer_stop(s->tick);
     streams_cut(s);
+    CRASH_POINT(gather);
     gather_start(s);
     return GATHERING;
 }
@@ -154,8 +159,10 @@ static enum state report(struct supervisor *s)
     loop_timer_stop(s->tick);
     loop_timer_stop(s->tell);
     loop_timer_remove(&s->deadline);
+    CRASH_POINT(done_send);
     if (!s->confirmed)
         supervisor_send_done(s);
+    CRASH_POINT(done_sent);
     loop_timer_set(s->tick, FORSAKEN_MS);
     if (s->confirmed || s->shutting)
         s->again = s->confirmed ? EVENT_CONFIRM : EVENT_STOP;

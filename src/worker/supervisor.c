@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -80,7 +81,9 @@ static void send_started(void *arg)
     struct value body = about(s, a);
     value_put_int(a, &body, "started_ms", s->end.started_ms);
     value_put_int(a, &body, "payload_pid", s->payload.pid);
+    CRASH_POINT(started_send);
     host_link_send(s->link, FRAME_TASK_STARTED, &body);
+    CRASH_POINT(started_sent);
 }
 
 /* What an attempt may leave in its supervisor is little, but not nothing; and a plugin's
@@ -122,6 +125,7 @@ static void link_down(void *arg)
 
 static void on_cancel(struct supervisor *s, const struct value *body)
 {
+    CRASH_POINT(cancel_taken);
     int verdict = berth_verdict_parse(value_str(body, "verdict", "cancelled"));
     int64_t grace = value_int(body, "grace_ms", -1);
     if (verdict == BERTH_VERDICT_TIMEOUT)
@@ -137,6 +141,7 @@ static void on_cancel(struct supervisor *s, const struct value *body)
  * task's. */
 static void on_confirm(struct supervisor *s, bool stay)
 {
+    CRASH_POINT(confirm_taken);
     s->confirmed = true;
     s->stay = stay && s->state == DONE;
     if (s->state != DONE)
@@ -332,6 +337,8 @@ static void supervise(struct supervisor *s, struct attempt *at)
 _Noreturn void supervisor_main(struct runtime *rt, struct attempt *at, struct seat *seat)
 {
     struct supervisor *s = calloc(1, sizeof *s);
+    CRASH_ROLE(CRASH_SUPERVISOR);
+    CRASH_POINT(supervisor_begun);
     setsid();
     if (!s)
         _exit(SUPERVISOR_FAILED);
@@ -366,11 +373,13 @@ static bool remove_all(struct supervisor *s)
     struct cgroup *g = s->cgroup ? s->cgroup : s->spare;
     if (g && !(s->stay && cgroup_can_renew(g)) && cgroup_remove(g) < 0)
         return false;
+    CRASH_POINT(cgroup_removed);
     if (s->held.disk)
         umount2(s->at->work, MNT_DETACH);
     if ((s->stay ? attempt_dir_retire(s->at, s->rt, nobody_holds_work(s))
                  : attempt_dir_remove(s->at->dir, s->at->uid, s->at->gid)) < 0)
         return false;
+    CRASH_POINT(retired);
     seat_leave(s->seat);
     return true;
 }
@@ -486,8 +495,10 @@ void supervisor_spill(struct supervisor *s)
     if (a && asprintf(&path, "%s/result", s->at->dir) >= 0) {
         struct value r = result_build(s, a);
         rc = value_to_msgpack(&r, &out);
+        CRASH_POINT(spill_write);
         if (rc == 0)
             rc = write_file_atomic(path, out.data, out.len, 0640);
+        CRASH_POINT(spill_written);
     }
     if (rc < 0)
         log_line(BERTH_LOG_ERR, s->at->id, "its result is lost, it cannot be written: %s",

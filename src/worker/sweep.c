@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <utlist.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -108,6 +109,7 @@ static void sweep_tell(struct sweep *s)
 {
     if (s->kind == KIND_DEAD && !s->quiet && !host_link_is_up(s->w->link))
         return;
+    CRASH_POINT(sweep_tell);
     if (s->kind == KIND_ASKED)
         send_swept(s->w, s->id, s->number, NULL);
     else if (s->kind == KIND_DEAD && !s->quiet && s->why.verdict)
@@ -170,11 +172,14 @@ static int sweep_work(void *arg, struct buf *out, struct berth_error *err)
     cleanup_free char *dir = attempt_dir_path(rt->config, s->id, s->number);
     if (!dir)
         return berth_fail(err, ENOMEM, "out of memory");
+    CRASH_POINT(sweep_begun);
     int rc = kill_all(rt, dir, instance, err);
+    CRASH_POINT(sweep_killed);
     if (rc < 0)
         return rc;
     attempt_work_owner(dir, &uid, &gid);
     rc = attempt_dir_remove(dir, uid, gid);
+    CRASH_POINT(sweep_removed);
     return rc < 0 ? berth_fail_errno(err, -rc, "cannot remove '%s'", dir) : 0;
 }
 
@@ -198,6 +203,7 @@ static void swept(void *arg, const struct helper_end *end)
 {
     struct sweep *s = arg;
     struct worker *w = s->w;
+    bool other = s->kind == KIND_OTHER;
     s->helper = NULL;
     w->sweeping--;
     if (end->rc < 0) {
@@ -206,6 +212,8 @@ static void swept(void *arg, const struct helper_end *end)
         s->done = true;
         sweep_tell(s);
     }
+    if (other && !w->sweeping)
+        sweep_all_idle(w);
     sweep_turn(w);
 }
 
@@ -279,7 +287,10 @@ static void idle_found(void *arg, const char *name)
     struct named n = {.w = w, .name = name, .a = a};
     if (!a || strncmp(name, w->rt.block->name, len) != 0 || name[len] != '.')
         return;
-    attempt_each(w->rt.config, is_named, &n);
+    for (const struct child *c = w->children; c; c = c->hh.next)
+        n.found |= !strcmp(c->seat->group, name); /* it may be idle */
+    if (!n.found)
+        attempt_each(w->rt.config, is_named, &n);
     if (!n.found)
         sweep_idle(w, name);
 }
@@ -319,6 +330,7 @@ void sweep_dead(struct worker *w, const char *id, int number, int slot, int stat
 
 void sweep_asked(struct worker *w, const struct value *body)
 {
+    CRASH_POINT(sweep_taken);
     const char *id = value_str(body, "id", "");
     int number = (int)value_int(body, "attempt", 0);
     if (!is_task_id(id, strlen(id)) || number < 1)

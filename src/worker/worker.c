@@ -7,13 +7,16 @@
  * the attempts' directories.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -23,6 +26,7 @@
 
 #define REAP_MS 50
 #define MMAP_FROM (128 * 1024)
+#define LOCK_AGAIN_MS 20
 
 /* ---- hello ---- */
 
@@ -81,8 +85,8 @@ static void link_up(void *arg)
 {
     struct worker *w = arg;
     send_hello(w);
+    sweep_send_pending(w); /* before the probe: an attempt that has ended must not be begun once more */
     probe_send(w);
-    sweep_send_pending(w);
 }
 
 static void link_frame(void *arg, int type, const struct value *body, struct arena *a)
@@ -136,6 +140,28 @@ static void on_sigchld(void *arg, const siginfo_t *info)
 
 /* ---- the start ---- */
 
+/*
+ * One worker of a runtime speaks to the host. One that was stopped may still have a RUN unread of a host that is
+ * gone: the next worker waits for its end, else an attempt could be swept by this one and then begun by
+ * that one. Not flock(2): supervisors would inherit it.
+ */
+static void lock_turn(void *arg)
+{
+    struct worker *w = arg;
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (w->lock_fd < 0)
+        w->lock_fd = open(w->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (w->lock_fd >= 0 && fcntl(w->lock_fd, F_SETLK, &all) == 0) {
+        host_link_retry(w->link);
+        return;
+    }
+    if (!w->lock_waits)
+        log_warn("waits for its lock '%s': %s", w->lock_path,
+                 w->lock_fd < 0 ? strerror(errno) : "the worker before it has not ended");
+    w->lock_waits = true;
+    loop_timer_set(w->lock_timer, LOCK_AGAIN_MS);
+}
+
 /* Freed memory goes back to the system whatever its size was before: a supervisor
  * inherits what stays. */
 static void set_up_memory(void)
@@ -148,7 +174,9 @@ static int set_up(struct worker *w, const struct worker_start *start,
                   struct berth_error *err)
 {
     cleanup_free char *attempts = NULL;
-    if (asprintf(&attempts, "%s/" ATTEMPTS_DIR, start->config->state_dir) < 0)
+    if (asprintf(&attempts, "%s/" ATTEMPTS_DIR, start->config->state_dir) < 0 ||
+        asprintf(&w->lock_path, "%s/worker-%s.lock", start->config->state_dir,
+                 start->block->name) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
     int rc = make_dirs(attempts, 0711);
     if (rc < 0)
@@ -163,9 +191,10 @@ static int set_up(struct worker *w, const struct worker_start *start,
     w->probe_timer = loop_timer_add(w->loop, 0, probe_turn, w);
     w->reap_timer = loop_timer_add(w->loop, 0, worker_reap_all, w);
     w->sweep_timer = loop_timer_add(w->loop, 0, sweep_turn, w);
+    w->lock_timer = loop_timer_add(w->loop, 0, lock_turn, w);
     w->link = host_link_new(w->loop, start->config->run_dir, link_up, NULL, link_frame, w);
     if (!w->sigterm || !w->sigchld || !w->monitor || !w->fork_defer || !w->probe_timer ||
-        !w->reap_timer || !w->sweep_timer || !w->link)
+        !w->reap_timer || !w->sweep_timer || !w->lock_timer || !w->link)
         return berth_fail(err, ENOMEM, "out of memory");
     return 0;
 }
@@ -188,10 +217,12 @@ _Noreturn void worker_main(const struct worker_start *start)
     struct berth_error err = {0};
     set_up_memory();
     signal(SIGPIPE, SIG_IGN);
+    CRASH_ROLE(CRASH_WORKER);
     title_set("berthd: %s", start->block->name);
     log_init(start->block->name, start->config->log_level);
     mark_use(start->mark);
     w.monitor_fd = start->monitor_fd;
+    w.lock_fd = -1;
     w.started_ms = unix_ms();
     if (priv_drop(&start->drop, &err) < 0) {
         log_err("cannot drop privileges: %s", err.text);
@@ -204,7 +235,6 @@ _Noreturn void worker_main(const struct worker_start *start)
         _exit(EXIT_FAILURE);
     }
     sweep_all_idle(&w);
-    host_link_retry(w.link);
     loop_run(w.loop);
     runtime_close(&w.rt);
     _exit(EXIT_SUCCESS);

@@ -30,9 +30,12 @@ struct worker {
     struct host_link *link;
     struct loop_io *monitor;
     int monitor_fd;
+    char *lock_path;
+    int lock_fd; /* -1: not open yet */
+    bool lock_waits;
     struct loop_signal *sigterm, *sigchld;
     struct loop_defer *fork_defer;
-    struct loop_timer *probe_timer, *sweep_timer;
+    struct loop_timer *probe_timer, *sweep_timer, *lock_timer;
     struct helper *probe, *explain;
     struct buf explained; /* msgpack: executer -> how its limits are held; "": not asked */
     bool probed;

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <utlist.h>
 
+#include "base/crash.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -104,12 +105,15 @@ _Noreturn static void become_supervisor(struct worker *w, struct attempt *at,
 static int fork_child(struct worker *w, struct attempt *at, struct child *c,
                       struct berth_error *err)
 {
+    CRASH_POINT(dir_make);
     int rc = attempt_dir_make(at, &w->rt, err);
     if (rc < 0)
         return rc;
+    CRASH_POINT(supervisor_fork);
     c->pid = fork();
     if (c->pid == 0)
         become_supervisor(w, at, c->seat);
+    CRASH_POINT(supervisor_forked);
     if (c->pid < 0) {
         rc = berth_fail_errno(err, errno, "fork");
         attempt_dir_remove(at->dir, (uid_t)-1, (gid_t)-1);
@@ -174,6 +178,7 @@ void worker_run(struct worker *w, const struct value *body)
     struct berth_error err = {0};
     struct refusal why;
     struct attempt *at = NULL;
+    CRASH_POINT(run_taken);
     struct run *r = calloc(1, sizeof *r);
     int rc = r ? attempt_new(&w->rt, body, &at, &why, &err)
                : berth_fail(&err, ENOMEM, "out of memory");
@@ -233,6 +238,7 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
     static const struct refusal crash = {BERTH_VERDICT_PLUGIN_ERROR, BERTH_BLAME_RUNTIME,
                                          "plugin_crashed"};
     char text[200] = "its supervisor died";
+    CRASH_POINT(supervisor_ended);
     if (!seat->number) {
         sweep_idle(w, seat->group);
         return;

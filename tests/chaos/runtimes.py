@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The berth authors
+"""Where tasks run. To add one: a subclass of Runtime, and its name in RUNTIMES."""
+
+
+class Runtime:
+    name = ""
+
+    def config(self, work):
+        """Its entry in the config's list of runtimes."""
+        raise NotImplementedError
+
+    def executer(self, work, name):
+        """An entry in the list of executers that runs payload.sh with the marks' directory writable."""
+        raise NotImplementedError
+
+    def left(self, daemon):
+        """What it left on the machine, one line each, besides processes, control groups and mounts."""
+        return []
+
+
+class ProcessRuntime(Runtime):
+    name = "process"
+
+    def config(self, work):
+        return '{ plugin = "process"; }'
+
+    def executer(self, work, name):
+        return (f'{{ name = "{name}"; runtime = "process"; command = [ "/bin/sh", "{work}/marks/payload.sh" ];\n'
+                f'     env = {{ CHAOS_MARKS = "{work}/marks"; }}; bind_rw = [ "{work}/marks" ]; }}')
+
+
+RUNTIMES = {r.name: r for r in (ProcessRuntime,)}
