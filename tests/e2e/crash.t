@@ -133,6 +133,21 @@ result=$(result_of "$id")
 is "$(jq -r '.verdict + " " + .blame' <<<"$result")" "lost node" "worker and supervisor: lost, and told"
 ok '! pgrep -f "sleep 615"' "worker and supervisor: the payload is gone"
 
+# A worker that was stopped still reads what a host told it that is gone. The next one waits for its end.
+old=$(role_pid process)
+kill -STOP "$old"
+id=$(submit_sh "echo \$BERTH_ATTEMPT >>$T/marks/stopped")
+wait_for '[ "$(task_state "$id")" = starting ]'
+kill -KILL "$daemon_pid"
+wait "$daemon_pid" 2>/dev/null
+wait_for '[ -z "$(role_pid host)" ]'
+ok 'start_berth' "stopped worker: a new daemon starts"
+wait_for 'grep -q "waits for its lock" "$T/berthd.log"'
+kill -CONT "$old"
+result=$(result_of "$id")
+is "$(jq -r '.verdict + " " + (.attempt|tostring)' <<<"$result") $(cat "$T/marks/stopped")" "succeeded 1 1" \
+    "stopped worker: its attempt is the only one"
+
 # Only one daemon per state directory.
 err=$("$T/bin/berthd" 2>&1); status=$?
 isnt "$status" 0 "a second daemon does not start"

@@ -112,9 +112,10 @@ for how in fail crash; do
     wait_for '[ "$(task_state "$id")" = running ]'
     is "$(berth list --json -e cleanup-$how --state running | jq '.tasks|length')" 1 \
         "cleanup: $how: the result of a killed attempt waits for it"
+    wait_for 'grep -q "$id: its instance cannot be removed" "$T/berthd.log"'
     rm "$T/marks/cleanup-$how"
     ok 'wait "$late"; wait_for "[ -z \"\$(ls $T/instances)\" ]"' "cleanup: $how: and is tried until it succeeds"
-    result=$(result_of "$id"); ends "cleanup: $how, after a timeout" "timeout task 1"
+    result=$(result_of "$id"); ends "cleanup: $how, after a timeout: the node's, then the task's" "timeout task 2"
 done
 result=$(result_of "$hangs"); ends "collect hangs" "succeeded  1"
 like "$(get .evidence.engine)" "collect: .*took too long" "collect hangs: is in the evidence"
