@@ -78,8 +78,6 @@ enum crash_role {
     X(work_made, CRASH_S)                                  \
     X(payload_make, CRASH_S)                               \
     X(payload_made, CRASH_S)                               \
-    X(started_send, CRASH_S)                               \
-    X(started_sent, CRASH_S)                               \
     X(started_taken, CRASH_H)                              \
     X(payload_ended, CRASH_S)                              \
     X(payload_reaped, CRASH_S)                             \
@@ -107,7 +105,6 @@ enum crash_role {
     X(retired, CRASH_S)                                    \
     X(supervisor_ended, CRASH_W)                           \
     /* what went wrong */                                  \
-    X(spill_write, CRASH_S)                                \
     X(spill_written, CRASH_S)                              \
     X(spilled_taken, CRASH_H)                              \
     X(spilled_remove, CRASH_H)                             \
@@ -122,8 +119,7 @@ enum crash_role {
     X(sweep_tell, CRASH_W)                                 \
     X(lost_taken, CRASH_H)                                 \
     X(refused_taken, CRASH_H)                              \
-    X(cancel_send, CRASH_H)                                \
-    X(cancel_taken, CRASH_S)
+    X(cancel_send, CRASH_H)
 
 #ifdef BERTH_CRASH_POINTS
 

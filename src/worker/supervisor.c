@@ -81,9 +81,7 @@ static void send_started(void *arg)
     struct value body = about(s, a);
     value_put_int(a, &body, "started_ms", s->end.started_ms);
     value_put_int(a, &body, "payload_pid", s->payload.pid);
-    CRASH_POINT(started_send);
     host_link_send(s->link, FRAME_TASK_STARTED, &body);
-    CRASH_POINT(started_sent);
 }
 
 /* What an attempt may leave in its supervisor is little, but not nothing; and a plugin's
@@ -125,7 +123,6 @@ static void link_down(void *arg)
 
 static void on_cancel(struct supervisor *s, const struct value *body)
 {
-    CRASH_POINT(cancel_taken);
     int verdict = berth_verdict_parse(value_str(body, "verdict", "cancelled"));
     int64_t grace = value_int(body, "grace_ms", -1);
     if (verdict == BERTH_VERDICT_TIMEOUT)
@@ -337,8 +334,6 @@ static void supervise(struct supervisor *s, struct attempt *at)
 _Noreturn void supervisor_main(struct runtime *rt, struct attempt *at, struct seat *seat)
 {
     struct supervisor *s = calloc(1, sizeof *s);
-    CRASH_ROLE(CRASH_SUPERVISOR);
-    CRASH_POINT(supervisor_begun);
     setsid();
     if (!s)
         _exit(SUPERVISOR_FAILED);
@@ -495,7 +490,6 @@ void supervisor_spill(struct supervisor *s)
     if (a && asprintf(&path, "%s/result", s->at->dir) >= 0) {
         struct value r = result_build(s, a);
         rc = value_to_msgpack(&r, &out);
-        CRASH_POINT(spill_write);
         if (rc == 0)
             rc = write_file_atomic(path, out.data, out.len, 0640);
         CRASH_POINT(spill_written);

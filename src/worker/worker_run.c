@@ -92,6 +92,8 @@ _Noreturn static void become_supervisor(struct worker *w, struct attempt *at,
                                         struct seat *seat)
 {
     sigset_t none;
+    CRASH_ROLE(CRASH_SUPERVISOR);
+    CRASH_POINT(supervisor_begun);
     sigemptyset(&none);
     host_link_free_after_fork(w->link);
     loop_free_after_fork(w->loop);

@@ -136,9 +136,9 @@ class Walker:
                 "limbo_entered": new_host, "sweep_send": lose_unseen, "sweep_taken": lose_unseen,
                 "sweep_begun": lose, "sweep_killed": lose, "sweep_removed": lose, "sweep_tell": lose,
                 "lost_taken": lose, "confirm_taken": orphan, "cgroup_removed": orphan, "retire_emptied": orphan,
-                "retired": orphan, "spill_write": spill, "spill_written": spill, "spilled_taken": spill,
+                "retired": orphan, "spill_written": spill, "spilled_taken": spill,
                 "spilled_remove": spill, "spilled_removed": spill, "refused_taken": refuse,
-                "cancel_send": cancel, "cancel_taken": cancel}
+                "cancel_send": cancel}
 
     def visit(self, name, nth):
         """True once a role died there."""
