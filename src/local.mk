@@ -112,6 +112,7 @@ libberth_a_SOURCES = \
 	src/worker/disk.c \
 	src/worker/enforce.c \
 	src/worker/enforce.h \
+	src/worker/engine_signal.c \
 	src/worker/explain.c \
 	src/worker/fetch.c \
 	src/worker/gather.c \

@@ -99,13 +99,15 @@ int supervisor_watch_deadline(struct supervisor *s);
 
 /* supervisor.c */
 void supervisor_send_done(struct supervisor *s);
-/* Through the plugin, in a helper; -EOPNOTSUPP: the process gets it. */
-int supervisor_signal_engine(struct supervisor *s, int signo);
 /* Removes what the attempt used; then ends the process, or returns true: IDLE. May end it later, false. */
 bool supervisor_finish(struct supervisor *s);
 _Noreturn void supervisor_leave(struct supervisor *s); /* ends the process: it is idle */
 _Noreturn void
 supervisor_spill(struct supervisor *s); /* leaves the result to the next host, and ends */
+
+/* engine_signal.c */
+/* Through the plugin, in a helper; -EOPNOTSUPP: the process gets it. */
+int supervisor_signal_engine(struct supervisor *s, int signo);
 
 /* payload.c */
 int payload_prepare(

@@ -115,7 +115,7 @@ for how in fail crash; do
     wait_for 'grep -q "$id: its instance cannot be removed" "$T/berthd.log"'
     rm "$T/marks/cleanup-$how"
     ok 'wait "$late"; wait_for "[ -z \"\$(ls $T/instances)\" ]"' "cleanup: $how: and is tried until it succeeds"
-    result=$(result_of "$id"); ends "cleanup: $how, after a timeout: the node's, then the task's" "timeout task 2"
+    result=$(result_of "$id"); ends "cleanup: $how, after a timeout" "timeout task 1"
 done
 result=$(result_of "$hangs"); ends "collect hangs" "succeeded  1"
 like "$(get .evidence.engine)" "collect: .*took too long" "collect hangs: is in the evidence"
