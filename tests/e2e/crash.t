@@ -104,8 +104,8 @@ is "$(role_pid monitor) $(role_pids host | wc -l)" "$daemon_pid 1" "reload: and 
 cp "$T/good.conf" "$BERTH_CONFIG"
 
 # A supervisor that dies takes its payload with it; the attempt is lost, and made again for free.
-id=$(submit_sh "echo start >>$T/marks/sup; [ -e $T/marks/sup.go ] || exec sleep 613; echo again")
-wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "^sleep 613"'
+id=$(submit_sh "echo start >>$T/marks/sup; [ -e $T/marks/sup.go ] || exec sleep 613.$$; echo again")
+wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "^sleep 613.$$"'
 touch "$T/marks/sup.go"
 berth events "$id" >"$T/events" 2>&1 &
 events=$!
@@ -113,25 +113,25 @@ kill -KILL "$(role_pid "task $id")"
 result=$(result_of "$id")
 kill "$events" 2>/dev/null
 is "$(jq -r '.verdict + " " + (.attempt|tostring)' <<<"$result")" "succeeded 2" "supervisor: the attempt was lost and made again"
-ok '! pgrep -f "sleep 613"' "supervisor: its payload died with it"
+ok '! pgrep -f "sleep 613.$$"' "supervisor: its payload died with it"
 is "$(wc -l <"$T/marks/sup")" 2 "supervisor: it ran twice, as the result says"
 
 host_extra="max_losses = 0;" base_config >"$BERTH_CONFIG"
 ok 'berth reload' "reload with other limits"
 wait_for 'berth status'; usable
-id=$(submit_sh "exec sleep 614")
-wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "sleep 614"'
+id=$(submit_sh "exec sleep 614.$$")
+wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "sleep 614.$$"'
 kill -KILL "$(role_pid "task $id")"
 result=$(result_of "$id")
 is "$(jq -r '.verdict + " " + .blame' <<<"$result")" "lost node" "supervisor: lost is the node's fault"
 
 # Worker and supervisor at once: nobody is left who saw it.
-id=$(submit_sh "exec sleep 615")
-wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "sleep 615"'
+id=$(submit_sh "exec sleep 615.$$")
+wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "sleep 615.$$"'
 kill -KILL "$(role_pid process)" "$(role_pid "task $id")"
 result=$(result_of "$id")
 is "$(jq -r '.verdict + " " + .blame' <<<"$result")" "lost node" "worker and supervisor: lost, and told"
-ok '! pgrep -f "sleep 615"' "worker and supervisor: the payload is gone"
+ok '! pgrep -f "sleep 615.$$"' "worker and supervisor: the payload is gone"
 
 # A worker that was stopped still reads what a host told it that is gone. The next one waits for its end.
 old=$(role_pid process)

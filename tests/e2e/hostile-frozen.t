@@ -40,7 +40,9 @@ before=$(booked)
 for name in still cancelled; do
     attack $name cold --timeout "$([ $name = still ] && echo 500ms || echo 10m)" -- "[ \$BERTH_ATTEMPT = 1 ] || exec echo again; cat $T/frozen/x & ls $T/frozen"
 done
-wait_for '[ "$(grep -c asked "$T/frozen.log")" -ge 2 ]'
+# Each of the two tasks, which have uids of their own, has come as far as there.
+wait_for '[ "$(sed -n "s/^asked.* by //p" "$T/frozen.log" | sort -u | wc -l)" -ge 2 ]' 60
+is $? 0 "both hang in the file system"
 ask cancel "$mode-cancelled" >/dev/null
 
 # The kill ladder has reached its end, and nothing is claimed that is not so.

@@ -50,7 +50,8 @@ int hostile_frozen(int argc, char **argv)
             continue;
         if (in->opcode == FUSE_INIT && answer_init(fd, in) < 0)
             return 1;
-        printf("%s %u\n", in->opcode == FUSE_INIT ? "ready" : "asked", in->opcode);
+        printf("%s %u by %u\n", in->opcode == FUSE_INIT ? "ready" : "asked", in->opcode,
+               in->uid);
         fflush(stdout);
     }
 }
