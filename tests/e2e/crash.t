@@ -104,6 +104,8 @@ is "$(role_pid monitor) $(role_pids host | wc -l)" "$daemon_pid 1" "reload: and 
 cp "$T/good.conf" "$BERTH_CONFIG"
 
 # A supervisor that dies takes its payload with it; the attempt is lost, and made again for free.
+touch "$T/marks/sup"
+chmod 666 "$T/marks/sup" # the second attempt may have another uid
 id=$(submit_sh "echo start >>$T/marks/sup; [ -e $T/marks/sup.go ] || exec sleep 613.$$; echo again")
 wait_for '[ "$(task_state "$id")" = running ] && pgrep -f "^sleep 613.$$"'
 touch "$T/marks/sup.go"
