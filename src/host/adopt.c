@@ -267,6 +267,8 @@ struct job *adopt_hello(struct host *h, const struct value *body)
     j->item.seq = h->next_seq++;
     j->durable = true;
     j->queued_ms = past_ms(value_int(body, "queued_ms", -1));
+    j->failures = sane_count(value_int(body, "failures", 0));
+    j->losses = sane_count(value_int(body, "losses", 0));
     j->state = JOB_STARTING;
     adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), value_get(body, "gpus"));
     log_line(BERTH_LOG_INFO, j->id, "adopted from its supervisor");

@@ -208,6 +208,7 @@ struct job *job_find(struct host *h, const char *id);
 struct job *job_new(struct host *h, const struct task *t, const struct plan *p,
                     void *take_body,
                     size_t body_len); /* state NEW, in host->jobs; NULL if out of memory */
+int sane_count(int64_t n); /* of attempts, from a frame or a row that may be damaged */
 void jobs_save(void *host);                       /* writes the rows that were put off */
 void job_admit(struct job *j, bool on_the_line); /* stores it and sets it going */
 struct job *job_restore(struct host *h, const struct store_row *row, const struct task *t,

@@ -296,9 +296,9 @@ void job_booked(struct job *j)
 }
 
 /* A count out of the store, which a damaged disk may have changed. */
-static int sane_count(int n)
+int sane_count(int64_t n)
 {
-    return n < 0 ? 0 : n < ATTEMPT_MAX ? n : ATTEMPT_MAX;
+    return n < 0 ? 0 : n < ATTEMPT_MAX ? (int)n : ATTEMPT_MAX;
 }
 
 struct job *job_restore(struct host *h, const struct store_row *row, const struct task *t,

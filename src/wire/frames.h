@@ -18,14 +18,14 @@ enum frame {
                                  nothing is left. Also from an idle supervisor */
 
     /* host -> worker */
-    FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, task: bin (task_encode)}. Also to an idle
+    FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, failures, losses, task: bin}. Also to an idle
                                 supervisor of that slot, which says no hello again */
     FRAME_SWEEP = 17,        /* {id, attempt, slot}: its supervisor is dead: kill and remove what is left of it */
     FRAME_SWEEP_OTHERS = 18, /* {keep: [{id, attempt}]}: remove every dead attempt directory not in the list */
 
     /* supervisor -> host */
     FRAME_TASK_HELLO = 32,   /* {v, id, attempt, pid, runtime, slot, gpus, state: starting|running|done,
-                                queued_ms, started_ms, task: bin} first frame after each connect */
+                                queued_ms, failures, losses, started_ms, task: bin} first frame after each connect */
     FRAME_TASK_STARTED = 33, /* {id, attempt, started_ms, payload_pid}; not of one that is over at once */
     FRAME_TASK_DONE = 34,    /* {id, attempt, result: map, again: bool}: see DESIGN, Formats; repeated after each
                                 reconnect until confirmed. again: it could take another RUN */

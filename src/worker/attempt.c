@@ -84,6 +84,8 @@ static int read_frame(struct attempt *at, const struct config *c, const struct v
     at->number = (int)value_int(run, "attempt", 0);
     at->slot = (int)value_int(run, "slot", -1);
     at->queued_ms = value_int(run, "queued_ms", 0);
+    at->failures = value_int(run, "failures", 0);
+    at->losses = value_int(run, "losses", 0);
     if (!is_task_id(id, strlen(id)) || at->number < 1 || !task || task->type != VALUE_BIN)
         return berth_fail(err, EPROTO, "the host's RUN frame has no id, attempt or task");
     at->id = arena_str(at->arena, id);

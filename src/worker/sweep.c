@@ -36,6 +36,8 @@ struct sweep {
     bool quiet, done, logged;
     struct refusal why; /* verdict 0: gone */
     char text[200];
+    char group[80]; /* its dead supervisor's; "": not known */
+    bool with_group; /* the helper knows it */
     int lock_fd; /* keeps others from sweeping the same; -1: there is none */
     struct helper *helper;
     int64_t not_before_ms;
@@ -129,16 +131,9 @@ void sweep_send_pending(struct worker *w)
 
 /* ---- doing ---- */
 
-static int kill_group(struct runtime *rt, const char *dir, struct berth_error *err)
+static int kill_group(struct runtime *rt, const char *name, struct berth_error *err)
 {
     struct cgroup *g;
-    struct value record;
-    cleanup_arena struct arena *a = arena_new();
-    if (!a)
-        return berth_fail(err, ENOMEM, "out of memory");
-    if (attempt_record_read(dir, a, &record) < 0) /* not yet written: nothing was begun */
-        return 0;
-    const char *name = value_str(&record, "group", "");
     int rc = cgroup_find(rt->cgroups, name, &g);
     if (rc < 0) /* none, or nowhere to look */
         return 0;
@@ -149,10 +144,33 @@ static int kill_group(struct runtime *rt, const char *dir, struct berth_error *e
     return rc < 0 ? berth_fail_errno(err, -rc, "cgroup '%s' cannot be emptied", name) : 0;
 }
 
+/* The one that its record names. Without a record nothing was begun. */
+static int kill_group_of(struct runtime *rt, const char *dir, struct berth_error *err)
+{
+    struct value record;
+    cleanup_arena struct arena *a = arena_new();
+    if (!a)
+        return berth_fail(err, ENOMEM, "out of memory");
+    if (attempt_record_read(dir, a, &record) < 0)
+        return 0;
+    return kill_group(rt, value_str(&record, "group", ""), err);
+}
+
+/* What the supervisor kept from attempt to attempt. It may have died before this one had its
+ * directory, or after it had left it. */
+static int kill_kept(struct runtime *rt, const char *group, struct berth_error *err)
+{
+    if (!*group)
+        return 0;
+    int rc = kill_group(rt, group, err);
+    attempt_spare_remove(rt->config, group);
+    return rc;
+}
+
 static int kill_all(struct runtime *rt, const char *dir, const char *instance,
                     struct berth_error *err)
 {
-    int rc = kill_group(rt, dir, err);
+    int rc = kill_group_of(rt, dir, err);
     if (rc == 0 && attempt_witness_kill(dir, KILL_MS) < 0)
         rc = berth_fail(err, EBUSY, "its payload resists SIGKILL");
     if (rc == 0 && rt->plugin && rt->plugin->runtime.cleanup)
@@ -174,6 +192,8 @@ static int sweep_work(void *arg, struct buf *out, struct berth_error *err)
         return berth_fail(err, ENOMEM, "out of memory");
     CRASH_POINT(sweep_begun);
     int rc = kill_all(rt, dir, instance, err);
+    if (rc == 0)
+        rc = kill_kept(rt, s->group, err);
     CRASH_POINT(sweep_killed);
     if (rc < 0)
         return rc;
@@ -208,6 +228,8 @@ static void swept(void *arg, const struct helper_end *end)
     w->sweeping--;
     if (end->rc < 0) {
         sweep_failed(s, &end->err);
+    } else if (s->group[0] && !s->with_group) {
+        s->not_before_ms = 0; /* once more: it became known meanwhile */
     } else {
         s->done = true;
         sweep_tell(s);
@@ -221,6 +243,7 @@ static void sweep_begin(struct sweep *s)
 {
     struct berth_error err = {0};
     struct worker *w = s->w;
+    s->with_group = s->group[0];
     if (helper_start(&w->rt, w->loop, SWEEP_MS, sweep_work, s, swept, s, &s->helper, &err) <
         0)
         sweep_failed(s, &err);
@@ -303,14 +326,15 @@ void sweep_all_idle(struct worker *w)
 
 /* ---- reasons ---- */
 
-void sweep_dead(struct worker *w, const char *id, int number, int slot, int status,
-                const struct refusal *why, const char *text, bool quiet)
+void sweep_dead(struct worker *w, const char *id, int number, int slot, const char *group,
+                int status, const struct refusal *why, const char *text, bool quiet)
 {
     cleanup_free char *dir = attempt_dir_path(w->rt.config, id, number);
     struct sweep *s =
         sweep_find(w, id, number) ?: sweep_new(w, KIND_DEAD, id, number, slot);
     if (!s)
         return;
+    snprintf(s->group, sizeof s->group, "%s", group);
     s->kind = KIND_DEAD;
     s->status = status;
     s->quiet = quiet;

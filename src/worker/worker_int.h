@@ -62,10 +62,10 @@ void worker_send_refused(struct worker *w, const char *id, int number,
                          const struct refusal *why, const char *text);
 
 /* sweep.c */
-/* A supervisor died: kills and removes what is left, for as long as it takes, then tells
+/* A supervisor died (group: its own, or ""): kills and removes what is left, for as long as it takes, then tells
  * the host: refused if why is not NULL, else gone; nothing if quiet. */
-void sweep_dead(struct worker *w, const char *id, int number, int slot, int status,
-                const struct refusal *why, const char *text, bool quiet);
+void sweep_dead(struct worker *w, const char *id, int number, int slot, const char *group,
+                int status, const struct refusal *why, const char *text, bool quiet);
 void sweep_asked(struct worker *w, const struct value *body);
 void sweep_others(struct worker *w, const struct value *body);
 void sweep_send_pending(

@@ -145,7 +145,7 @@ static void run_again(struct worker *w, const struct attempt *at)
         return; /* it runs; its supervisor speaks for itself */
     if (lock >= 0)
         close(lock);
-    sweep_dead(w, at->id, at->number, at->slot, 0, &left,
+    sweep_dead(w, at->id, at->number, at->slot, "", 0, &left,
                "an earlier supervisor of the same attempt had left its directory", false);
 }
 
@@ -246,7 +246,7 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
         return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_UNCLEAN) {
-        sweep_dead(w, seat->id, seat->number, seat->slot, status, NULL, "", true);
+        sweep_dead(w, seat->id, seat->number, seat->slot, seat->group, status, NULL, "", true);
         return;
     }
     bool spilled = WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_SPILLED;
@@ -255,7 +255,7 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
         describe(w, status, text, sizeof text);
     if (!spilled)
         log_line(BERTH_LOG_WARN, seat->id, "%s (wait status 0x%x)", text, (unsigned)status);
-    sweep_dead(w, seat->id, seat->number, seat->slot, status, plugin ? &crash : NULL, text,
+    sweep_dead(w, seat->id, seat->number, seat->slot, seat->group, status, plugin ? &crash : NULL, text,
                false);
 }
 
