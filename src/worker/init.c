@@ -145,6 +145,10 @@ _Noreturn void init_main(const struct spawn_plan *plan)
     die_with_parent(plan);
     child_reset_signals();
     child_enter(plan);
+    /* A payload of the same uid could else get at this memory, shared or not. It is too late for this only in the
+     * maps of a user namespace, and they are written. */
+    if (!(plan->req->isolate & BERTH_ISOLATE_UID) || plan->req->uid == geteuid())
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     pid_t payload = start_payload(plan);
     keep_only_kill(plan);
     close_rest(status_fd);
