@@ -135,7 +135,7 @@ class Walker:
                 "host_stop": stop_host, "store_close": stop_host, "hello_taken": new_host,
                 "limbo_entered": new_host, "sweep_send": lose_unseen, "sweep_taken": lose_unseen,
                 "sweep_begun": lose, "sweep_killed": lose, "sweep_removed": lose, "sweep_tell": lose,
-                "lost_taken": lose, "confirm_taken": orphan, "cgroup_removed": orphan, "retire_emptied": orphan,
+                "lost_taken": lose, "confirm_taken": orphan, "cgroup_removed": orphan,
                 "retired": orphan, "spill_written": spill, "spilled_taken": spill,
                 "spilled_remove": spill, "spilled_removed": spill, "refused_taken": refuse,
                 "cancel_send": cancel}
