@@ -120,7 +120,7 @@ static int64_t hand_on(const siginfo_t *info, pid_t payload)
         return 0;
     if (raw_call(SYS_kill, -payload, info->si_signo, 0, 0, 0) < 0)
         raw_call(SYS_kill, payload, info->si_signo, 0, 0, 0);
-    return info->si_signo < 64 ? 1ll << info->si_signo : 0;
+    return info->si_signo < 64 ? (int64_t)(1ull << info->si_signo) : 0;
 }
 
 static _Noreturn void watch(pid_t payload)
