@@ -69,8 +69,8 @@ enum crash_role {
     X(dir_made, CRASH_W)                                   \
     X(dir_locked, CRASH_W)                                 \
     X(dir_recorded, CRASH_W)                               \
-    X(spare_recorded, CRASH_W)                             \
-    X(spare_renamed, CRASH_W)                              \
+    X(spare_recorded, CRASH_S)                             \
+    X(spare_renamed, CRASH_S)                              \
     X(supervisor_fork, CRASH_W)                            \
     X(supervisor_forked, CRASH_W)                          \
     X(supervisor_begun, CRASH_S)                           \

@@ -82,6 +82,13 @@ static const char **gpu_names(struct arena *a, const struct value *list)
     return names;
 }
 
+/* Rows are written late, and not at all while the disk is full: who holds a later attempt than the row knows is
+ * right. */
+bool adopt_is_newer(const struct job *j, int attempt)
+{
+    return attempt > j->attempt && (j->state == JOB_QUEUED || j->in_limbo);
+}
+
 void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *gpus)
 {
     struct host *h = j->host;
@@ -100,7 +107,7 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
     if (rc == -EEXIST || rc == -EINVAL)
         sched_adopt(h->sched, &j->item, -1,
                     names); /* its slot was given anew, or is none: book it all the same */
-    if (j->state == JOB_QUEUED)
+    if (j->state == JOB_QUEUED || unheard)
         j->state = JOB_STARTING;
     h->stats.adopted++;
     job_into_limbo(j);
@@ -184,7 +191,8 @@ static int adopt_row(void *arg, const struct store_row *row)
 static void adopt_forget_spilled(struct host *h, const struct job *j, const char *id,
                                  int attempt)
 {
-    bool waits = j && j->state != JOB_QUEUED && j->attempt == attempt;
+    bool waits = j && ((j->state != JOB_QUEUED && j->attempt == attempt) ||
+                       adopt_is_newer(j, attempt));
     cleanup_free char *path = waits ? NULL : attempt_path(h, id, attempt, "result");
     if (path)
         unlink(path);
@@ -200,7 +208,7 @@ static void adopt_directory(struct host *h, const char *name)
         return;
     *dot = '\0';
     struct job *j = job_find(h, id);
-    if (j && j->state == JOB_QUEUED && attempt > j->attempt)
+    if (j && adopt_is_newer(j, (int)attempt))
         adopt_in_flight(j, (int)attempt, -1, NULL);
     adopt_forget_spilled(h, j, id, (int)attempt);
 }
@@ -267,8 +275,6 @@ struct job *adopt_hello(struct host *h, const struct value *body)
     j->item.seq = h->next_seq++;
     j->durable = true;
     j->queued_ms = past_ms(value_int(body, "queued_ms", -1));
-    j->failures = sane_count(value_int(body, "failures", 0));
-    j->losses = sane_count(value_int(body, "losses", 0));
     j->state = JOB_STARTING;
     adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), value_get(body, "gpus"));
     log_line(BERTH_LOG_INFO, j->id, "adopted from its supervisor");

@@ -282,7 +282,9 @@ bool attempt_alive(struct host *h, const char *id, int attempt);
 struct job *adopt_hello(struct host *h, const struct value *body);
 bool adopt_spilled(struct job *j);      /* a result left in its directory was taken */
 void adopt_spilled_done(struct job *j); /* it is in the store: the file may go */
-/* A task thought to be waiting turns out to have an attempt under way. */
+/* Is this a later attempt than the one that the store told of? */
+bool adopt_is_newer(const struct job *j, int attempt);
+/* A task thought to be waiting, or in an attempt before, turns out to have this one under way. */
 void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *gpus);
 
 /* transports.c, services.c */

@@ -267,6 +267,7 @@ static void persist_stored(void *arg, int rc, const struct berth_error *err)
 {
     struct job *j = arg;
     if (rc == 0) {
+        j->stored = true;
         job_tell(j, BERTH_REPLY_ACCEPTED);
         return;
     }

@@ -131,6 +131,7 @@ static void retry_stored(void *arg, int rc, const struct berth_error *err)
     struct job *j = arg;
     struct host *h = j->host;
     host_disk(h, rc, err);
+    j->stored |= rc == 0; /* it may have been the first that was written of it */
     if (job_must_be_told(j, rc)) {
         if (!j->again)
             log_line(BERTH_LOG_ERR, j->id, "cannot store the retry, trying on: %s",

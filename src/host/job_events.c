@@ -4,12 +4,22 @@
 #include "base/crash.h"
 #include "host/job_int.h"
 
+/* The store may not have heard of the attempts before, for want of time or of room on the disk. */
+static void job_learn(struct job *j, const struct value *body)
+{
+    int failures = sane_count(value_int(body, "failures", 0));
+    int losses = sane_count(value_int(body, "losses", 0));
+    j->failures = failures > j->failures ? failures : j->failures;
+    j->losses = losses > j->losses ? losses : j->losses;
+}
+
 void job_hello(struct job *j, struct link *l, const struct value *body)
 {
     if (j->link && j->link != l)
         j->link->job = NULL;
     j->link = l;
     l->job = j;
+    job_learn(j, body);
     job_out_of_limbo(j);
     if (!strcmp(value_str(body, "state", ""), "running") && j->state == JOB_STARTING)
         job_started(j, body);

@@ -135,7 +135,7 @@ static void worker_attempts(struct link *l, const struct value *body)
         const struct value *it = &list->items[i];
         struct job *j = job_find(l->host, value_str(it, "id", ""));
         int attempt = link_attempt_of(it);
-        if (j && j->state == JOB_QUEUED && attempt > j->attempt)
+        if (j && adopt_is_newer(j, attempt))
             adopt_in_flight(j, attempt, -1, NULL);
     }
 }
@@ -233,7 +233,7 @@ static struct job *worker_gone_unheard(struct link *l, const struct value *body)
 {
     struct job *j = job_find(l->host, value_str(body, "id", ""));
     int attempt = (int)value_int(body, "attempt", 0);
-    if (!j || j->state != JOB_QUEUED || attempt <= j->attempt)
+    if (!j || !adopt_is_newer(j, attempt))
         return NULL;
     adopt_in_flight(j, attempt, -1, NULL);
     return j;
@@ -291,7 +291,7 @@ static void task_hello(struct link *l, const struct value *body)
         link_confirm(l, id, attempt, false);
         return;
     }
-    if ((j->state == JOB_QUEUED && attempt > j->attempt) || job_lacks_gpus(j, gpus))
+    if (adopt_is_newer(j, attempt) || job_lacks_gpus(j, gpus))
         adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), gpus);
     CRASH_POINT(hello_taken);
     job_hello(j, l, body);
