@@ -36,9 +36,9 @@ struct sweep {
     bool quiet, done, logged;
     struct refusal why; /* verdict 0: gone */
     char text[200];
-    char group[80]; /* its dead supervisor's; "": not known */
+    char group[80];  /* its dead supervisor's; "": not known */
     bool with_group; /* the helper knows it */
-    int lock_fd; /* keeps others from sweeping the same; -1: there is none */
+    int lock_fd;     /* keeps others from sweeping the same; -1: there is none */
     struct helper *helper;
     int64_t not_before_ms;
     struct sweep *next;
@@ -285,43 +285,72 @@ void sweep_idle(struct worker *w, const char *name)
     cgroup_close(g);
 }
 
-struct named {
-    struct worker *w;
-    const char *name;
-    struct arena *a;
-    bool found;
+/* Names of groups that an attempt, or a supervisor of this worker, stands for. */
+struct name {
+    UT_hash_handle hh;
+    char text[];
 };
 
-static void is_named(void *arg, const char *dir, const char *id, int number)
+struct idle_sweep {
+    struct worker *w;
+    struct name *used;
+    bool blind; /* not all of them are known */
+};
+
+static void use_name(struct idle_sweep *is, const char *text)
 {
-    struct named *n = arg;
+    struct name *n;
+    HASH_FIND_STR(is->used, text, n);
+    if (n)
+        return;
+    n = calloc(1, sizeof *n + strlen(text) + 1);
+    if (!n) {
+        is->blind = true;
+        return;
+    }
+    strcpy(n->text, text);
+    HASH_ADD_STR(is->used, text, n);
+}
+
+static void use_attempt(void *arg, const char *dir, const char *id, int number)
+{
+    struct idle_sweep *is = arg;
     struct value record;
+    cleanup_arena struct arena *a = arena_new();
     (void)id;
     (void)number;
-    n->found |= attempt_record_read(dir, n->a, &record) < 0 ||
-                !strcmp(value_str(&record, "group", ""), n->name);
+    if (a && attempt_record_read(dir, a, &record) == 0)
+        use_name(is, value_str(&record, "group", ""));
+    else
+        is->blind = true;
 }
 
 static void idle_found(void *arg, const char *name)
 {
-    struct worker *w = arg;
-    size_t len = strlen(w->rt.block->name);
-    cleanup_arena struct arena *a = arena_new();
-    struct named n = {.w = w, .name = name, .a = a};
-    if (!a || strncmp(name, w->rt.block->name, len) != 0 || name[len] != '.')
+    struct idle_sweep *is = arg;
+    const char *runtime = is->w->rt.block->name;
+    size_t len = strlen(runtime);
+    struct name *n;
+    if (is->blind || strncmp(name, runtime, len) != 0 || name[len] != '.')
         return;
-    for (const struct child *c = w->children; c; c = c->hh.next)
-        n.found |= !strcmp(c->seat->group, name); /* it may be idle */
-    if (!n.found)
-        attempt_each(w->rt.config, is_named, &n);
-    if (!n.found)
-        sweep_idle(w, name);
+    HASH_FIND_STR(is->used, name, n);
+    if (!n)
+        sweep_idle(is->w, name);
 }
 
 void sweep_all_idle(struct worker *w)
 {
-    cgroup_each(w->rt.cgroups, idle_found, w);
-    attempt_spare_each(w->rt.config, idle_found, w);
+    struct idle_sweep is = {.w = w};
+    struct name *n, *next;
+    for (const struct child *c = w->children; c; c = c->hh.next)
+        use_name(&is, c->seat->group);
+    attempt_each(w->rt.config, use_attempt, &is);
+    cgroup_each(w->rt.cgroups, idle_found, &is);
+    attempt_spare_each(w->rt.config, idle_found, &is);
+    HASH_ITER (hh, is.used, n, next) {
+        HASH_DEL(is.used, n);
+        free(n);
+    }
 }
 
 /* ---- reasons ---- */
