@@ -127,8 +127,8 @@ static int host_timers(struct host *h, struct berth_error *err)
     h->tick = loop_timer_add(h->loop, TICK_MS, host_tick, h);
     h->monitor_io = loop_io_add(h->loop, h->start.monitor_fd, EPOLLIN, host_monitor, h);
     if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->save_timer ||
-        !h->orphan_timer ||
-        !h->purge_timer || !h->tick || !h->monitor_io || !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
+        !h->orphan_timer || !h->purge_timer || !h->tick || !h->monitor_io ||
+        !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
         !loop_signal_add(h->loop, SIGINT, host_signal, h) || logs_init(h) < 0 ||
         loop_on_wake(h->loop, services_woken, h) < 0)
         return berth_fail(err, ENOMEM, "cannot set up the event loop");

@@ -92,7 +92,6 @@ void job_save_soon(struct job *j)
     DL_APPEND2(j->host->unsaved, j, unsaved_prev, unsaved_next);
 }
 
-
 /* ---- birth ---- */
 
 static bool job_fill(struct job *j, const struct task *t, const struct plan *p)

@@ -232,7 +232,7 @@ static void worker_probe(struct link *l, const struct value *body)
 static struct job *worker_gone_unheard(struct link *l, const struct value *body)
 {
     struct job *j = job_find(l->host, value_str(body, "id", ""));
-    int attempt = (int)value_int(body, "attempt", 0);
+    int attempt = link_attempt_of(body);
     if (!j || !adopt_is_newer(j, attempt))
         return NULL;
     adopt_in_flight(j, attempt, -1, NULL);
@@ -314,14 +314,15 @@ static void task_done(struct link *l, const struct value *body)
     job_ended(j, result);
 }
 
-/* It was idle, and is again. */
+/* It was idle, and is again; if it says so of a runtime that the config does not have, it never was. */
 static void task_refused(struct link *l, struct job *j, const struct value *body)
 {
     if (j->link != l)
         return;
     j->link = NULL;
     l->job = NULL;
-    idle_add(l);
+    if (l->of)
+        idle_add(l);
     job_refused(j, body);
 }
 
