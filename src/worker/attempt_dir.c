@@ -262,8 +262,7 @@ int attempt_dir_retire(struct attempt *at, const struct runtime *rt, bool keep_w
     CRASH_POINT(retire_emptied);
     int rc = record_erase(fd);
     CRASH_POINT(retire_erased);
-    if (rc < 0 ||
-        renameat2(AT_FDCWD, at->dir, AT_FDCWD, spare, RENAME_NOREPLACE) < 0)
+    if (rc < 0 || renameat2(AT_FDCWD, at->dir, AT_FDCWD, spare, RENAME_NOREPLACE) < 0)
         return attempt_dir_remove(at->dir, at->uid, at->gid);
     CRASH_POINT(retire_renamed);
     flock(at->lock_fd, LOCK_UN);

@@ -151,7 +151,8 @@ static int group_renew(struct cgroup *g, unsigned i, const struct cgroup_limits 
     return needed ? group_make(g, i, lim, err) : 0;
 }
 
-int cgroup_renew(struct cgroup **g, const struct cgroup_limits *lim, struct berth_error *err)
+int cgroup_renew(struct cgroup **g, const struct cgroup_limits *lim,
+                 struct berth_error *err)
 {
     int r = 0;
     for (unsigned i = 0; i < (*g)->base->count && !r; i++)

@@ -126,8 +126,8 @@ static int fork_child(struct worker *w, struct attempt *at, struct child *c,
 static int fork_supervisor(struct worker *w, struct attempt *at, struct berth_error *err)
 {
     struct child *c = child_new(w, at);
-    int rc =
-        c ? fork_child(w, at, c, err) : berth_fail(err, ENOMEM, "no memory for a supervisor");
+    int rc = c ? fork_child(w, at, c, err)
+               : berth_fail(err, ENOMEM, "no memory for a supervisor");
     if (rc == 0)
         HASH_ADD_INT(w->children, pid, c);
     else if (c)
@@ -246,7 +246,8 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
         return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_UNCLEAN) {
-        sweep_dead(w, seat->id, seat->number, seat->slot, seat->group, status, NULL, "", true);
+        sweep_dead(w, seat->id, seat->number, seat->slot, seat->group, status, NULL, "",
+                   true);
         return;
     }
     bool spilled = WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISOR_SPILLED;
@@ -255,8 +256,8 @@ static void child_ended(struct worker *w, const struct seat *seat, int status)
         describe(w, status, text, sizeof text);
     if (!spilled)
         log_line(BERTH_LOG_WARN, seat->id, "%s (wait status 0x%x)", text, (unsigned)status);
-    sweep_dead(w, seat->id, seat->number, seat->slot, seat->group, status, plugin ? &crash : NULL, text,
-               false);
+    sweep_dead(w, seat->id, seat->number, seat->slot, seat->group, status,
+               plugin ? &crash : NULL, text, false);
 }
 
 static void reaped(struct worker *w, pid_t pid, int status)
