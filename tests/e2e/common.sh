@@ -23,15 +23,6 @@ ${1:-}
 CONFIG
 }
 
-role_pids() { # TITLE: pids of this daemon's processes whose title is "berthd: TITLE..."
-    local pid
-    for pid in $(left_processes); do
-        case $( { tr "\0" " " <"/proc/$pid/cmdline"; } 2>/dev/null) in
-        "berthd: $1"*) echo "$pid" ;;
-        esac
-    done
-}
-
 role_pid() { role_pids "$1" | head -n 1; }
 
 status_of() { # PID FIELD: a field of /proc/PID/status
