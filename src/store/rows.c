@@ -259,7 +259,7 @@ int64_t rows_max_seq(struct db *d)
 }
 
 /* Everywhere that the task is. */
-static int delete_task(struct db *d, int64_t seq, struct berth_error *err)
+int rows_delete(struct db *d, int64_t seq, struct berth_error *err)
 {
     static const size_t deletes[] = {S_DELETE, S_DELETE_BODY, S_DELETE_RESULT};
     for (size_t i = 0; i < countof(deletes); i++) {
@@ -282,7 +282,7 @@ int rows_purge(struct db *d, int64_t before_ms, int64_t *excess, struct berth_er
         seqs[n++] = db_int(&q, 0);
     db_rewind(&q); /* before the rows that it stands on go */
     for (int i = 0; i < n && r >= 0; i++)
-        r = delete_task(d, seqs[i], err);
+        r = rows_delete(d, seqs[i], err);
     if (r < 0)
         return r;
     *excess -= n;

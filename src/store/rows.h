@@ -16,6 +16,7 @@ int rows_open_reader(const char *path, struct db **ret, struct berth_error *err)
 /* Within a transaction of the caller. -EEXIST, -ENOENT: nothing was changed. */
 int rows_insert(struct db *d, const struct store_row *row, struct berth_error *err);
 int rows_update(struct db *d, const struct store_row *row, struct berth_error *err);
+int rows_delete(struct db *d, int64_t seq, struct berth_error *err); /* there or not */
 int64_t rows_count_done(struct db *d); /* 0 if it cannot be read */
 /* Deletes some of the oldest done rows: those finished before before_ms, and *excess of the
  * oldest. Counts *excess down by what it deleted. Number deleted, 0 when there is nothing

@@ -50,13 +50,13 @@ static const void *pack(char **at, const void *data, size_t len)
 }
 
 /* A copy of the row in one block, without the task where that is not written. */
-static struct call *call_new(const struct store_row *row, bool insert)
+static struct call *call_new(const struct store_row *row, enum call_kind kind)
 {
     struct store_row copy = *row;
     const char **texts[] = {&copy.id, &copy.tenant, &copy.executer, &copy.runtime,
                             &copy.transport};
     size_t size = sizeof(struct call) + copy.result_len;
-    if (!insert) {
+    if (kind != CALL_INSERT) {
         copy.task = NULL;
         copy.task_len = 0;
     }
@@ -69,7 +69,7 @@ static struct call *call_new(const struct store_row *row, bool insert)
     struct call *c = malloc(size);
     if (!c)
         return NULL;
-    *c = (struct call){.insert = insert};
+    *c = (struct call){.kind = kind};
     char *at = c->data;
     for (size_t i = 0; i < countof(texts); i++)
         *texts[i] = pack(&at, *texts[i], strlen(*texts[i]) + 1);
@@ -83,17 +83,17 @@ static void call_check(struct call *c)
 {
     if (c->row.seq <= 0)
         c->rc = berth_fail(&c->err, EINVAL, "task '%s' has no seq", c->row.id);
-    else if (c->insert && !*c->row.id)
+    else if (c->kind == CALL_INSERT && !*c->row.id)
         c->rc = berth_fail(&c->err, EINVAL, "a task without id cannot be stored");
     else if (c->row.state < STORE_QUEUED || c->row.state > STORE_DONE)
         c->rc =
             berth_fail(&c->err, EINVAL, "task '%s': no state %d", c->row.id, c->row.state);
 }
 
-static void store_hand_over(struct store *s, const struct store_row *row, bool insert,
-                            bool sync, store_done_fn *done, void *arg)
+static void store_hand_over(struct store *s, const struct store_row *row,
+                            enum call_kind kind, bool sync, store_done_fn *done, void *arg)
 {
-    struct call *c = call_new(row, insert);
+    struct call *c = call_new(row, kind);
     if (!c) {
         struct berth_error err;
         int r = berth_fail(&err, ENOMEM, "out of memory");
@@ -112,13 +112,19 @@ static void store_hand_over(struct store *s, const struct store_row *row, bool i
 void store_insert(struct store *s, const struct store_row *row, bool sync,
                   store_done_fn *done, void *arg)
 {
-    store_hand_over(s, row, true, sync, done, arg);
+    store_hand_over(s, row, CALL_INSERT, sync, done, arg);
 }
 
 void store_update(struct store *s, const struct store_row *row, bool sync,
                   store_done_fn *done, void *arg)
 {
-    store_hand_over(s, row, false, sync, done, arg);
+    store_hand_over(s, row, CALL_UPDATE, sync, done, arg);
+}
+
+void store_delete(struct store *s, int64_t seq)
+{
+    struct store_row row = {.seq = seq};
+    store_hand_over(s, &row, CALL_DELETE, false, NULL, NULL);
 }
 
 void store_purge(struct store *s, int64_t before_ms, int64_t keep_count)

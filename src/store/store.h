@@ -65,6 +65,8 @@ void store_insert(struct store *s, const struct store_row *row, bool sync,
  * NULL. */
 void store_update(struct store *s, const struct store_row *row, bool sync,
                   store_done_fn *done, void *arg);
+/* Removes the row with this seq, if it is there. Not synced: it may be back after a crash of the machine. */
+void store_delete(struct store *s, int64_t seq);
 /* done may be NULL: then a failure is retried until it succeeds or the store is closed; but
  * -EEXIST and -ENOENT (no such seq) are final. */
 /* done with -ENOSPC: the disk is full; nothing of that call was written; later calls may

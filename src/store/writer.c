@@ -93,9 +93,13 @@ static bool is_final(int rc)
 
 static int call_write(struct writer *w, struct call *c)
 {
-    if (c->rc != -EINVAL) /* found when it was handed over */
-        c->rc = c->insert ? rows_insert(w->db, &c->row, &c->err)
-                          : rows_update(w->db, &c->row, &c->err);
+    if (c->rc == -EINVAL) /* found when it was handed over */
+        return c->rc;
+    if (c->kind == CALL_DELETE)
+        c->rc = rows_delete(w->db, c->row.seq, &c->err);
+    else
+        c->rc = c->kind == CALL_INSERT ? rows_insert(w->db, &c->row, &c->err)
+                                       : rows_update(w->db, &c->row, &c->err);
     return c->rc;
 }
 

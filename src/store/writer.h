@@ -7,9 +7,12 @@
 #include "store/db.h"
 #include "store/store.h"
 
+enum call_kind { CALL_INSERT, CALL_UPDATE, CALL_DELETE };
+
 struct call {
     struct call *next;
-    bool insert, sync;
+    enum call_kind kind;
+    bool sync;
     int rc; /* -EINVAL from the start: comes back as it is, in its turn */
     store_done_fn *done;
     void *arg;

@@ -377,10 +377,15 @@ static void test_purge(void)
     struct store_row row = row_of(5, "p5");
     is_int(update_now(s, &row).rc, 0, "writes go on");
     is_int(get_rc(s, "p391"), 0, "keep_count -1 keeps all");
+    store_delete(s, 391);
+    store_delete(s, 12345);
+    row = row_of(1001, "p391");
+    is_int(insert_now(s, &row), 0, "a deleted task's id is free again, and one that is not there does no harm");
     want[0] = 0;
     store_purge(s, INT64_MAX, 0);
     ok(run_until(has_purged, want), "purge of all that is done");
     is_int(get_rc(s, "p5"), 0, "and only of that");
+    is_int(get_rc(s, "p391"), 0, "a new task that has the id of a deleted one stays");
     store_close(s);
     remove_dir(dir);
 }
