@@ -161,7 +161,9 @@ libberth_a_SOURCES = \
 	src/worker/worker_int.h \
 	src/worker/worker_run.c \
 	src/host/adopt.c \
+	src/host/credit.c \
 	src/host/ctl.c \
+	src/host/dead.c \
 	src/host/disk.c \
 	src/host/dispatch.c \
 	src/host/host.c \
@@ -174,6 +176,7 @@ libberth_a_SOURCES = \
 	src/host/job_events.c \
 	src/host/job_int.h \
 	src/host/job_replies.c \
+	src/host/job_source.c \
 	src/host/links.c \
 	src/host/listing.c \
 	src/host/logs.c \
@@ -203,6 +206,7 @@ berth_SOURCES = \
 	src/cli/berth.c \
 	src/cli/cli.h \
 	src/cli/client.c \
+	src/cli/cmd_dead.c \
 	src/cli/cmd_follow.c \
 	src/cli/cmd_plugin.c \
 	src/cli/cmd_query.c \

@@ -188,6 +188,25 @@ struct berth_host {
      * fault it is, and a longer text for the operator (may be NULL). Without it a failure is a
      * BERTH_VERDICT_RUNTIME_ERROR blamed on the runtime. */
     void (*blame)(struct berth_ctx *ctx, int verdict, int blame, const char *detail);
+
+    /* ---- for transports, since 1.1 ---- */
+
+    /* How many more tasks would start soon if they were here: how much to fetch from a durable source. */
+    uint32_t (*credit)(struct berth_ctx *ctx);
+    /* Name of this node (host.name). */
+    const char *(*host_name)(struct berth_ctx *ctx);
+    /* [0-9a-f]{12}: what hosts of one state directory have in common until the machine boots again, and
+     * no others. */
+    const char *(*host_mark)(struct berth_ctx *ctx);
+    /* See BERTH_TRANSPORT_RESUMES. What a former host left of this transport's tasks, and what was not
+     * handed over again, belongs to others now: it is ended, and its results are set aside. */
+    void (*resumed)(struct berth_ctx *ctx);
+    /* The source has given this message to another host. No reply and no settle follow; its attempt is
+     * ended unless somebody else waits for it. Not for a message whose RESULT is under way. */
+    void (*revoke)(struct berth_ctx *ctx, uint64_t message);
+    /* The answer to `dead`: a msgpack map, or err. */
+    void (*dead_done)(struct berth_ctx *ctx, uint64_t ticket, const void *data, size_t len,
+                      const struct berth_error *err);
 };
 
 /* What a plugin gets in each callback. `data` is the plugin's own. */

@@ -24,6 +24,8 @@ const struct command commands[] = {
     {"executers", "", "what can be asked for", cmd_executers},
     {"runtimes", "", "where tasks can run, and how that is", cmd_runtimes},
     {"plugin", "list | show NAME | check FILE", "about plugins", cmd_plugin},
+    {"dead", "list | requeue (--all | ID...) | purge (--all | ID...) [--transport NAME]",
+     "tasks that were given up for dead", cmd_dead},
     {"explain", "EXECUTER", "what will really be enforced here", cmd_explain},
     {"events", "[-f] [ID]", "what happens, as it happens", cmd_events},
     {NULL, NULL, NULL, NULL},

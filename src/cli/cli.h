@@ -99,6 +99,7 @@ int cmd_executers(struct cli *c, int argc, char **argv);
 int cmd_runtimes(struct cli *c, int argc, char **argv);
 int cmd_plugin(struct cli *c, int argc, char **argv);
 int cmd_explain(struct cli *c, int argc, char **argv);
+int cmd_dead(struct cli *c, int argc, char **argv);
 int cmd_events(struct cli *c, int argc, char **argv);
 
 #endif

@@ -86,7 +86,7 @@ static const char **gpu_names(struct arena *a, const struct value *list)
  * right. */
 bool adopt_is_newer(const struct job *j, int attempt)
 {
-    return attempt > j->attempt && (j->state == JOB_QUEUED || j->in_limbo);
+    return attempt > j->attempt && (job_is_waiting(j) || j->in_limbo);
 }
 
 void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *gpus)
@@ -107,7 +107,7 @@ void adopt_in_flight(struct job *j, int attempt, int slot, const struct value *g
     if (rc == -EEXIST || rc == -EINVAL)
         sched_adopt(h->sched, &j->item, -1,
                     names); /* its slot was given anew, or is none: book it all the same */
-    if (j->state == JOB_QUEUED || unheard)
+    if (job_is_waiting(j) || unheard)
         j->state = JOB_STARTING;
     h->stats.adopted++;
     job_into_limbo(j);
@@ -191,7 +191,7 @@ static int adopt_row(void *arg, const struct store_row *row)
 static void adopt_forget_spilled(struct host *h, const struct job *j, const char *id,
                                  int attempt)
 {
-    bool waits = j && ((j->state != JOB_QUEUED && j->attempt == attempt) ||
+    bool waits = j && ((!job_is_waiting(j) && j->attempt == attempt) ||
                        adopt_is_newer(j, attempt));
     cleanup_free char *path = waits ? NULL : attempt_path(h, id, attempt, "result");
     if (path)
@@ -231,6 +231,24 @@ int adopt_all(struct host *h, struct berth_error *err)
     if (waiting)
         log_info("took over %d unfinished tasks", waiting);
     return 0;
+}
+
+int attempt_found(struct host *h, const char *id)
+{
+    cleanup_free char *path = NULL;
+    size_t len = strlen(id);
+    int64_t attempt, found = 0;
+    if (asprintf(&path, "%s/" ATTEMPTS_DIR, h->config->state_dir) < 0)
+        return 0;
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (!strncmp(e->d_name, id, len) && e->d_name[len] == '.' &&
+            parse_int(e->d_name + len + 1, &attempt) == 0 && attempt > found &&
+            attempt_alive(h, id, (int)attempt))
+            found = attempt;
+    if (dir)
+        closedir(dir);
+    return (int)found;
 }
 
 /* ---- a supervisor that nobody knows ---- */
@@ -273,11 +291,12 @@ struct job *adopt_hello(struct host *h, const struct value *body)
     if (!j)
         return NULL;
     j->item.seq = h->next_seq++;
-    j->durable = true;
+    j->transport = host_intern(h, value_str(body, "transport", ""));
+    j->durable = !job_has_source(j); /* what its sender keeps needs no sync here */
     j->queued_ms = past_ms(value_int(body, "queued_ms", -1));
     j->state = JOB_STARTING;
     adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), value_get(body, "gpus"));
     log_line(BERTH_LOG_INFO, j->id, "adopted from its supervisor");
-    job_save(j, true, adopt_stored);
+    job_save(j, j->durable, adopt_stored);
     return j;
 }

@@ -49,6 +49,7 @@ static void ctl_free(struct ctl_client *c)
     struct host *h = c->host;
     while (c->waiters)
         job_detach(c->waiters);
+    dead_forget(c);
     log_reader_free(c->log);
     DL_DELETE(h->clients, c);
     h->client_count--;
@@ -274,6 +275,22 @@ static void ctl_query(struct ctl_client *c, const struct value *body)
     }
 }
 
+void ctl_answer(struct ctl_client *c, const void *data, size_t len,
+                const struct berth_error *err)
+{
+    if (err && err->code)
+        ctl_error(c, err);
+    else
+        conn_send_raw(c->conn, FRAME_CTL_REPLY, data, len);
+}
+
+static void ctl_dead(struct ctl_client *c, const struct value *body)
+{
+    struct berth_error err = {0};
+    if (dead_ask(c, body, &err) < 0)
+        ctl_error(c, &err);
+}
+
 /* ---- the daemon ---- */
 
 static void ctl_monitor(struct ctl_client *c, const char *line)
@@ -322,6 +339,9 @@ static void ctl_frame(void *arg, int type, const struct value *body, struct aren
         return;
     case FRAME_CTL_EVENTS:
         ctl_events(c, body);
+        return;
+    case FRAME_CTL_DEAD:
+        ctl_dead(c, body);
         return;
     case FRAME_CTL_RELOAD:
         ctl_monitor(c, "R\n");

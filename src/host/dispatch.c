@@ -36,6 +36,7 @@ static int run_send(struct job *j, struct runtime_link *r, struct berth_error *e
     value_put_int(a, &run, "slot", j->item.slot);
     value_put(a, &run, "gpus", gpus);
     value_put_int(a, &run, "queued_ms", j->queued_ms);
+    value_put_str(a, &run, "transport", j->transport);
     value_put_int(a, &run, "failures", j->failures);
     value_put_int(a, &run, "losses", j->losses);
     value_put_bin(a, &run, "task", body, len);

@@ -39,7 +39,7 @@ void host_ask_dispatch(struct host *h)
     loop_defer_run(h->dispatch);
     for (size_t i = 0; i < h->config->transport_count; i++)
         if (h->transports[i].started &&
-            h->transports[i].plugin->transport.flags & BERTH_TRANSPORT_DURABLE)
+            transport_is_durable(&h->transports[i]))
             transport_pump_later(&h->transports[i]);
 }
 

@@ -68,6 +68,8 @@ struct job {
     struct job *unsaved_prev, *unsaved_next;
     bool cancel;  /* asked for */
     bool result_stored, published;
+    bool disowned;      /* its source has given it to another host: see job_source.c */
+    bool awaits_source; /* its result is kept back until the source says whose it is */
     int publish_pending; /* replies that said BERTH_LATER */
     int verdict;
     const char *transport;                                   /* interned; "" for ctl */
@@ -129,6 +131,7 @@ struct transport_link {
     struct loop_timer *backoff;
     struct waiter *waiters; /* by message */
     bool open, started;
+    bool resumed; /* said so: see BERTH_TRANSPORT_RESUMES */
     atomic_bool woken; /* set by other threads */
     int64_t polled_ms; /* monotonic; 0: never said */
     int failures;      /* of recv, in a row */
@@ -137,12 +140,18 @@ struct transport_link {
     int next_watch;
     struct ticket *tickets; /* replies under way, by ticket */
     uint64_t next_ticket;
+    char mark[16]; /* host->host_mark */
 };
 
 struct histogram {
     uint64_t bucket[12]; /* upper bounds in metrics.c */
     uint64_t count;
     double sum_s;
+};
+
+struct pace { /* tasks that ended lately: two windows of time */
+    int64_t since_ms;
+    uint32_t now, before;
 };
 
 struct stats {
@@ -180,6 +189,9 @@ struct host {
     int inotify_fd;
     struct log_reader *readers;
     struct stats stats;
+    struct pace pace;
+    struct dead_ask *dead_asks; /* questions about dead letters that a transport has not answered */
+    uint64_t next_dead;
     pthread_t thread; /* of the loop */
     bool draining;
     int64_t started_unix_ms,
@@ -220,6 +232,7 @@ void job_detach(struct waiter *w);        /* from its job and its transport; fre
 void job_persist(struct job *j);          /* it must survive after all */
 void job_booked(struct job *j);           /* the scheduler gave it its turn */
 int job_cancel(struct job *j);            /* 0 or -EALREADY */
+void job_release(struct job *j);          /* held back until now: it may run */
 /* What links and workers tell. */
 void job_hello(struct job *j, struct link *l, const struct value *body);
 void job_started(struct job *j, const struct value *body);
@@ -233,9 +246,34 @@ void job_orphan_published(struct job *j); /* its result reached the sender's que
 int job_body(struct job *j, struct arena *a, const void **ret, size_t *ret_len,
              struct berth_error *err);
 void job_row(const struct job *j, struct store_row *row);
+bool job_is_waiting(const struct job *j); /* no attempt of it is known */
 bool job_is_done(const struct job *j); /* its result may be shown */
 const char *
 job_state_name(const struct job *j); /* for callers: queued, starting, running or done */
+
+/* job_source.c: tasks that their sender's queue keeps until the result is out */
+bool transport_is_durable(const struct transport_link *t);
+bool transport_resumes(const struct transport_link *t);
+bool job_has_source(const struct job *j);
+void job_check_owner(struct job *j);     /* disowns it if its source has spoken of others */
+bool job_is_held(const struct job *j);   /* not to run before its source has spoken */
+bool job_awaits(struct job *j);          /* its result must wait for that; or it is set aside */
+bool job_is_wanted(const struct job *j); /* somebody waits for it who has not gone */
+void job_disown(struct job *j);          /* frees it, or ends its attempt first */
+void job_drop(struct job *j);            /* its end, unless somebody wants it by then */
+void jobs_resumed(struct transport_link *t);
+void jobs_hand_back(struct host *h); /* what waits, to the queues that it came from */
+
+/* credit.c */
+uint32_t host_credit(struct host *h);
+void host_pace(struct host *h); /* a task has ended */
+
+/* dead.c: dead letters of the transports */
+struct dead_ask;
+int dead_ask(struct ctl_client *c, const struct value *body, struct berth_error *err);
+void dead_done(struct transport_link *t, uint64_t ticket, const void *data, size_t len,
+               const struct berth_error *err);
+void dead_forget(struct ctl_client *c); /* the client has gone */
 
 /* verdict.c: ends that the host itself decides */
 struct value result_make(struct arena *a, const struct job *j, int verdict, int blame,
@@ -278,6 +316,7 @@ void host_disk_tick(struct host *h);
 int adopt_all(struct host *h, struct berth_error *err);
 void adopt_limbo(void *host); /* timer: looks at jobs in limbo */
 bool attempt_alive(struct host *h, const char *id, int attempt);
+int attempt_found(struct host *h, const char *id); /* the latest that is alive; 0: none */
 /* A supervisor of a task that this host does not know: takes it in, or NULL if it is to be confirmed. */
 struct job *adopt_hello(struct host *h, const struct value *body);
 bool adopt_spilled(struct job *j);      /* a result left in its directory was taken */
@@ -337,5 +376,7 @@ void ctl_detach(struct waiter *w);
 void ctl_event(struct host *h, const struct job *j, const char *event, const char *message);
 void ctl_tick(struct host *h);
 void ctl_monitor_said(struct host *h, const char *line);
+void ctl_answer(struct ctl_client *c, const void *data, size_t len,
+                const struct berth_error *err); /* to a question asked before */
 
 #endif

@@ -12,6 +12,7 @@ struct intake {
     struct task task;
     struct plan plan;
     struct buf body;
+    const struct berth_message *message; /* NULL: by berth(1) */
 };
 
 /* Who is asking, if that is known, is not for the task to say otherwise. */
@@ -47,6 +48,19 @@ static int intake_limits(struct intake *in, struct berth_error *err)
                           in->task.tenant, tenant->max_queued);
     if (h->disk_full_ms && now_ms() - h->disk_full_ms < 1000)
         return berth_fail(err, ENOSPC, "the disk of the state directory is full");
+    return 0;
+}
+
+/* The name that the sender's queue has for it, so that it is known again when it comes again. */
+static int intake_name(struct intake *in, struct berth_error *err)
+{
+    const char *id = in->message->id;
+    if (!id || !in->task.id_made)
+        return 0;
+    if (!is_task_id(id, strlen(id)))
+        return berth_fail(err, EINVAL, "the transport's id '%s' is not valid", id);
+    in->task.id = id;
+    in->task.id_made = false;
     return 0;
 }
 
@@ -129,6 +143,10 @@ static int intake_known(struct intake *in, struct job **ret_job, struct store_ro
             return rc;
         body = row->task;
         len = row->task_len;
+        if (in->message && in->message->flags & BERTH_MESSAGE_AGAIN && row->state == STORE_DONE) {
+            store_delete(in->host->store, row->seq);
+            return 0;
+        }
     }
     if (len != in->body.len || memcmp(body, in->body.data, len) != 0)
         return berth_fail(err, EEXIST, "id '%s' was used for a different task",
@@ -151,7 +169,20 @@ static struct job *intake_new(struct intake *in, const char *transport,
         return NULL;
     }
     j->transport = host_intern(in->host, transport);
+    if (in->message) {
+        j->attempt = (int)in->message->attempts;
+        j->failures = (int)in->message->failures;
+        j->losses = (int)in->message->losses;
+    }
     return j;
+}
+
+/* A durable source need not wait for the store: it is only told which task the message is. */
+static void intake_attach(struct job *j, struct waiter *w)
+{
+    job_attach(j, w);
+    if (w->transport && transport_is_durable(w->transport))
+        transport_reply(w, BERTH_REPLY_ACCEPTED, j, NULL);
 }
 
 /* A task that ended long ago: its result once more. */
@@ -185,6 +216,14 @@ static int intake_old(struct intake *in, struct waiter *w, const struct store_ro
     return 0;
 }
 
+/* The host before may have died before its store knew of an attempt that is alive. */
+static void intake_resume(struct job *j)
+{
+    int attempt = j->state == JOB_QUEUED ? attempt_found(j->host, j->id) : 0;
+    if (attempt > 0)
+        adopt_in_flight(j, attempt, -1, NULL);
+}
+
 static int intake_accept(struct intake *in, struct waiter *w, const char *transport,
                          struct berth_error *err)
 {
@@ -196,22 +235,45 @@ static int intake_accept(struct intake *in, struct waiter *w, const char *transp
     if (known && !j)
         return intake_old(in, w, &row);
     if (known) {
-        job_attach(j, w);
+        intake_attach(j, w);
         job_resume_waiter(j, w);
         return 0;
     }
     j = intake_new(in, transport, err);
     if (!j)
         return -err->code;
-    job_attach(j, w);
+    struct transport_link *t = w->transport;
+    intake_attach(j, w);
     job_admit(j, w->on_the_line);
+    if (t && transport_resumes(t) && !t->resumed)
+        intake_resume(j);
     return 0;
+}
+
+/* Another host may have the room that this one lacks now. */
+static bool intake_is_for_others(const struct transport_link *t, int rc)
+{
+    return transport_is_durable(t) && (rc == -EAGAIN || rc == -ENOSPC || rc == -ENOMEM);
+}
+
+static void intake_refuse(struct transport_link *t, const struct berth_message *m,
+                          const char *id, int rc, const struct berth_error *err)
+{
+    if (intake_is_for_others(t, rc)) {
+        log_line(BERTH_LOG_DEBUG, t->block->name, "a task goes back to its queue: %s",
+                 err->text);
+        transport_settle(t, m->message, BERTH_SETTLE_RETRY);
+        return;
+    }
+    t->refused++;
+    t->host->stats.rejected++;
+    transport_refuse(t, m, id ? id : m->id ? m->id : "", err);
 }
 
 void intake_message(struct transport_link *t, const struct berth_message *m)
 {
     struct berth_error err = {0};
-    struct intake in = {.host = t->host, .arena = arena_new()};
+    struct intake in = {.host = t->host, .arena = arena_new(), .message = m};
     struct waiter *w = calloc(1, sizeof *w);
     int rc = w && in.arena ? 0 : berth_fail(&err, ENOMEM, "out of memory");
     CRASH_POINT(message_taken);
@@ -220,6 +282,8 @@ void intake_message(struct transport_link *t, const struct berth_message *m)
         rc = task_decode(in.arena, m->data, m->len, (int)m->format,
                          t->host->config->max_task_bytes, &in.task, &err);
     if (rc == 0)
+        rc = intake_name(&in, &err);
+    if (rc == 0)
         rc = intake_tenant(&in, m->tenant, &err);
     if (rc == 0)
         rc = intake_check(&in, &err);
@@ -227,14 +291,13 @@ void intake_message(struct transport_link *t, const struct berth_message *m)
         *w = (struct waiter){.transport = t,
                              .message = m->message,
                              .format = (int)m->reply_format,
-                             .on_the_line = m->flags & BERTH_MESSAGE_ON_THE_LINE};
+                             .on_the_line = m->flags & BERTH_MESSAGE_ON_THE_LINE ||
+                                            transport_is_durable(t)};
         rc = intake_accept(&in, w, t->block->name, &err);
     }
     if (rc < 0) {
         free(w);
-        t->refused++;
-        t->host->stats.rejected++;
-        transport_refuse(t, m, in.task.id ? in.task.id : "", &err);
+        intake_refuse(t, m, in.task.id, rc, &err);
     }
     buf_free(&in.body);
     arena_free(in.arena);

@@ -19,6 +19,11 @@ bool job_is_done(const struct job *j)
     return j->state == JOB_FINISHING && (j->published || j->result_stored);
 }
 
+bool job_is_waiting(const struct job *j)
+{
+    return j->state == JOB_QUEUED || (j->state == JOB_NEW && j->stored);
+}
+
 const char *job_state_name(const struct job *j)
 {
     static const char *const names[JOB_STATES] = {"queued", "queued", "starting", "running",
@@ -201,6 +206,12 @@ static void job_queue(struct job *j)
                          "cancelled before it started");
         return;
     }
+    if (j->losses > j->host->config->max_losses) {
+        char why[96];
+        snprintf(why, sizeof why, "lost %d times with the host that had it", j->losses);
+        job_finish_plain(j, BERTH_VERDICT_LOST, BERTH_BLAME_NODE, "lost", why);
+        return;
+    }
     if (sched_add(j->host->sched, &j->item, now, now) < 0) {
         job_finish_plain(j, BERTH_VERDICT_LOST, BERTH_BLAME_NODE, "out_of_memory",
                          "no memory to queue it");
@@ -209,6 +220,11 @@ static void job_queue(struct job *j)
     job_watch_deadline(j);
     job_drop_body(j);
     host_ask_dispatch(j->host);
+}
+
+void job_release(struct job *j)
+{
+    job_queue(j);
 }
 
 static void job_reject(struct job *j, int rc, const struct berth_error *err)
@@ -312,7 +328,7 @@ struct job *job_restore(struct host *h, const struct store_row *row, const struc
     if (!j)
         return NULL;
     j->item.seq = row->seq;
-    j->durable = j->stored = j->inserted = true;
+    j->stored = j->inserted = true;
     j->attempt = sane_count(row->attempt);
     j->failures = sane_count(row->failures);
     j->losses = sane_count(row->losses);
@@ -320,9 +336,10 @@ struct job *job_restore(struct host *h, const struct store_row *row, const struc
     j->queued_ms = past_ms(row->queued_ms);
     j->started_ms = past_ms(row->started_ms);
     j->transport = host_intern(h, row->transport);
-    if (row->state == STORE_QUEUED)
+    j->durable = !job_is_held(j); /* what its sender keeps needs no sync here */
+    if (row->state == STORE_QUEUED && j->durable)
         job_queue(j);
-    else
+    else if (row->state != STORE_QUEUED)
         j->state = row->state == STORE_RUNNING ? JOB_RUNNING : JOB_STARTING;
     return j;
 }

@@ -70,6 +70,7 @@ static void job_count_end(struct job *j)
     struct host *h = j->host;
     j->finished_ms = unix_ms();
     h->stats.finished[j->verdict]++;
+    host_pace(h);
     if (j->started_ms)
         histogram_add(&h->stats.run, j->finished_ms - j->started_ms);
 }
@@ -142,6 +143,14 @@ static void retry_stored(void *arg, int rc, const struct berth_error *err)
     loop_timer_remove(&j->again);
     CRASH_POINT(retry_stored);
     job_confirm(j);
+    if (j->disowned) {
+        job_drop(j);
+        return;
+    }
+    if (job_is_held(j)) {
+        j->state = JOB_NEW;
+        return;
+    }
     j->state = JOB_QUEUED;
     int64_t now = now_ms();
     if (j->cancel)
@@ -191,6 +200,10 @@ void job_ended(struct job *j, const struct value *result)
 {
     if (j->state != JOB_STARTING && j->state != JOB_RUNNING)
         return;
+    if (j->disowned) {
+        job_drop(j);
+        return;
+    }
     if (j->state == JOB_STARTING && value_int(result, "started_ms", 0))
         job_started(j, result); /* it was over before that could be told */
     int verdict = berth_verdict_parse(value_str(result, "verdict", ""));

@@ -23,7 +23,7 @@ void job_hello(struct job *j, struct link *l, const struct value *body)
     job_out_of_limbo(j);
     if (!strcmp(value_str(body, "state", ""), "running") && j->state == JOB_STARTING)
         job_started(j, body);
-    if (j->cancel)
+    if (j->cancel || j->disowned)
         link_cancel(l, j, BERTH_VERDICT_CANCELLED);
 }
 

@@ -45,16 +45,43 @@ void job_tell(struct job *j, int kind)
     }
 }
 
+static void publish_to(struct job *j, struct waiter *w, const struct value *result)
+{
+    if (!w->transport) {
+        ctl_reply_result(w, result);
+        job_detach(w);
+        return;
+    }
+    j->publish_pending++;
+    if (w->gone)
+        job_published(j, w);
+    else
+        transport_reply(w, BERTH_REPLY_RESULT, j, result);
+}
+
+/* It came while the last write, or another publication, is under way. */
+static void publish_once_more(struct job *j, struct waiter *w)
+{
+    cleanup_arena struct arena *a = arena_new();
+    struct value result;
+    if (!a || value_from_msgpack(a, j->result.data, j->result.len, &result_limits, &result,
+                                 NULL) < 0)
+        return;
+    if (j->awaits_source && w->transport && !strcmp(w->transport->block->name, j->transport))
+        j->awaits_source = false; /* what was pending for it is pending for w */
+    else
+        j->publish_pending++;
+    publish_to(j, w, &result);
+    j->publish_pending--;
+    job_close_if_done(j);
+}
+
 void job_resume_waiter(struct job *j, struct waiter *w)
 {
-    if (j->state == JOB_FINISHING &&
-        j->published) { /* it came while the last write is under way */
-        struct arena *a = arena_new();
-        struct value result;
-        if (a && value_from_msgpack(a, j->result.data, j->result.len, &result_limits,
-                                    &result, NULL) == 0)
-            job_publish(j, &result);
-        arena_free(a);
+    if (j->state == JOB_FINISHING && j->published) {
+        publish_once_more(j, w);
+    } else if (j->state == JOB_NEW && j->stored) {
+        job_release(j);
     } else if (!w->on_the_line && !j->durable) {
         job_persist(j);
     } else if (j->stored && j->state != JOB_NEW) {
@@ -112,18 +139,11 @@ void job_publish(struct job *j, const struct value *result)
     bool origin_served = false;
     j->publish_pending++;
     LL_FOREACH_SAFE (j->waiters, w, next) {
-        if (!w->transport) {
-            ctl_reply_result(w, result);
-            job_detach(w);
-            continue;
-        }
-        origin_served |= !strcmp(w->transport->block->name, j->transport);
-        j->publish_pending++;
-        if (w->gone)
-            job_published(j, w);
-        else
-            transport_reply(w, BERTH_REPLY_RESULT, j, result);
+        origin_served |= w->transport && !strcmp(w->transport->block->name, j->transport);
+        publish_to(j, w, result);
     }
+    if (!origin_served && job_awaits(j))
+        origin_served = true;
     for (size_t i = 0; !origin_served && i < j->host->config->transport_count; i++)
         if (!strcmp(j->host->transports[i].block->name, j->transport))
             transport_publish_orphan(&j->host->transports[i], j, result);

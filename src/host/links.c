@@ -285,7 +285,7 @@ static void task_hello(struct link *l, const struct value *body)
     if (!j)
         j = adopt_hello(l->host, body);
     if (!j || (j->attempt > attempt) ||
-        (j->attempt == attempt && (j->state == JOB_QUEUED || j->state == JOB_RETRYING))) {
+        (j->attempt == attempt && (job_is_waiting(j) || j->state == JOB_RETRYING))) {
         if (strcmp(value_str(body, "state", ""), "done") != 0 && j)
             cancel_attempt(l, id, attempt, BERTH_VERDICT_CANCELLED);
         link_confirm(l, id, attempt, false);
@@ -295,6 +295,7 @@ static void task_hello(struct link *l, const struct value *body)
         adopt_in_flight(j, attempt, (int)value_int(body, "slot", -1), gpus);
     CRASH_POINT(hello_taken);
     job_hello(j, l, body);
+    job_check_owner(j);
 }
 
 static void task_done(struct link *l, const struct value *body)

@@ -283,6 +283,8 @@ bool host_ready(struct host *h, struct arena *a, struct value *reasons)
         const struct transport_link *t = &h->transports[i];
         ready_unless(a, reasons, !t->started, "transport '%s' has not started",
                      t->block->name);
+        ready_unless(a, reasons, t->started && transport_resumes(t) && !t->resumed,
+                     "transport '%s' has not reached its source yet", t->block->name);
         ready_unless(a, reasons, t->polled_ms && now - t->polled_ms > t->block->ready_ms,
                      "the source of transport '%s' has not answered for too long",
                      t->block->name);

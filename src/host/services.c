@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "host/transports.h"
 
@@ -256,6 +257,71 @@ static void service_polled(struct berth_ctx *ctx)
     link_of(ctx)->polled_ms = now_ms();
 }
 
+/* ---- durable sources ---- */
+
+static uint32_t service_credit(struct berth_ctx *ctx)
+{
+    return host_credit(link_of(ctx)->host);
+}
+
+static const char *service_host_name(struct berth_ctx *ctx)
+{
+    return link_of(ctx)->host->config->name;
+}
+
+static uint64_t fnv1a(uint64_t hash, const void *data, size_t len)
+{
+    for (const unsigned char *p = data; len; len--)
+        hash = (hash ^ *p++) * 0x100000001b3;
+    return hash;
+}
+
+static const char *service_host_mark(struct berth_ctx *ctx)
+{
+    struct transport_link *t = link_of(ctx);
+    const char *dir = t->host->config->state_dir;
+    cleanup_free char *boot = NULL;
+    size_t len = 0;
+    struct stat st = {0};
+    if (t->mark[0])
+        return t->mark;
+    uint64_t hash = fnv1a(0xcbf29ce484222325, dir, strlen(dir));
+    if (read_file("/proc/sys/kernel/random/boot_id", 64, &boot, &len) == 0)
+        hash = fnv1a(hash, boot, len);
+    if (stat(dir, &st) == 0) {
+        hash = fnv1a(hash, &st.st_dev, sizeof st.st_dev);
+        hash = fnv1a(hash, &st.st_ino, sizeof st.st_ino);
+    }
+    snprintf(t->mark, sizeof t->mark, "%012llx", (unsigned long long)(hash >> 16));
+    return t->mark;
+}
+
+static void service_resumed(struct berth_ctx *ctx)
+{
+    struct transport_link *t = link_of(ctx);
+    if (t->resumed || !transport_resumes(t))
+        return;
+    t->resumed = true;
+    jobs_resumed(t);
+}
+
+static void service_revoke(struct berth_ctx *ctx, uint64_t message)
+{
+    struct waiter *w = waiter_find(ctx, message);
+    struct job *j = w ? w->job : NULL;
+    if (!w)
+        return;
+    job_detach(w);
+    if (j && !job_is_wanted(j))
+        job_disown(j);
+}
+
+static void service_dead_done(struct berth_ctx *ctx, uint64_t ticket, const void *data,
+                              size_t len, const struct berth_error *err)
+{
+    dead_done(link_of(ctx), ticket, data, len, err);
+}
+
 const struct berth_host transport_services = {
     .size = sizeof(struct berth_host),
     .abi = BERTH_ABI,
@@ -279,4 +345,10 @@ const struct berth_host transport_services = {
     .log_read = service_log_read,
     .log_close = service_unwatch,
     .polled = service_polled,
+    .credit = service_credit,
+    .host_name = service_host_name,
+    .host_mark = service_host_mark,
+    .resumed = service_resumed,
+    .revoke = service_revoke,
+    .dead_done = service_dead_done,
 };

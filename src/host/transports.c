@@ -31,13 +31,12 @@ static void transport_back(void *arg)
     transport_pump_later(arg);
 }
 
+/* The callers of one that is not durable are told that there is no room; and what a former host
+ * held is taken in any case. */
 static bool transport_has_room(const struct transport_link *t)
 {
-    struct sched_totals totals;
-    if (!(t->plugin->transport.flags & BERTH_TRANSPORT_DURABLE))
-        return true; /* its callers are told that there is no room */
-    sched_totals(t->host->sched, &totals);
-    return totals.waiting < totals.running + 1 && !t->host->draining;
+    return !transport_is_durable(t) || (transport_resumes(t) && !t->resumed) ||
+           host_credit(t->host) > 0;
 }
 
 static void transport_failed(struct transport_link *t, const struct berth_error *err)
@@ -99,6 +98,14 @@ static void ticket_free(struct ticket *k)
     free(k);
 }
 
+/* Not tried again: whoever has the task now publishes its result. */
+static void ticket_stale(struct ticket *k)
+{
+    k->transport->host->stats.late++;
+    log_line(BERTH_LOG_INFO, k->task_id,
+             "its result is set aside: the queue has given the task to another host");
+}
+
 /* The reply is out. A result's message is settled and its job let go. */
 static void ticket_done(struct ticket *k)
 {
@@ -130,6 +137,9 @@ static void ticket_send(void *arg)
                                 .attempt = k->attempt,
                                 .verdict = k->verdict,
                                 .error_code = k->error_code,
+                                .failures = k->failures,
+                                .losses = k->losses,
+                                .state = k->state,
                                 .error_text = k->error_text[0] ? k->error_text : NULL,
                                 .format = (uint32_t)k->format,
                                 .data = k->body.data,
@@ -138,8 +148,9 @@ static void ticket_send(void *arg)
     transport_pump_later(t);
     if (rc == BERTH_LATER)
         return;
-    if (rc < 0 && k->kind == BERTH_REPLY_RESULT &&
-        (t->plugin->transport.flags & BERTH_TRANSPORT_DURABLE)) {
+    if (rc == -ESTALE)
+        ticket_stale(k);
+    else if (rc < 0 && k->kind == BERTH_REPLY_RESULT && transport_is_durable(t)) {
         log_line(BERTH_LOG_WARN, k->task_id,
                  "its result could not be published, trying again: %s", err.text);
         k->again = loop_timer_add(t->host->loop, 1000, ticket_send, k);
@@ -193,6 +204,9 @@ void transport_reply(struct waiter *w, int kind, const struct job *j,
         return;
     }
     k->attempt = (uint32_t)j->attempt;
+    k->failures = (uint32_t)j->failures;
+    k->losses = (uint32_t)j->losses;
+    k->state = kind == BERTH_REPLY_STATE ? job_state_name(j) : NULL;
     k->verdict = result ? (uint32_t)j->verdict : 0;
     ticket_send(k);
 }
@@ -200,7 +214,7 @@ void transport_reply(struct waiter *w, int kind, const struct job *j,
 void transport_publish_orphan(struct transport_link *t, struct job *j,
                               const struct value *result)
 {
-    if (!(t->plugin->transport.flags & BERTH_TRANSPORT_DURABLE))
+    if (!transport_is_durable(t))
         return;
     struct ticket *k =
         ticket_make(t, BERTH_REPLY_RESULT, NULL, 0, BERTH_FORMAT_MSGPACK, j->id, result);
@@ -245,11 +259,13 @@ void transport_replied(struct transport_link *t, uint64_t number,
     if (!k)
         return;
     transport_pump_later(t);
-    if (err && err->code && k->kind == BERTH_REPLY_RESULT &&
-        (t->plugin->transport.flags & BERTH_TRANSPORT_DURABLE))
+    if (err && err->code == ESTALE)
+        ticket_stale(k);
+    else if (err && err->code && k->kind == BERTH_REPLY_RESULT && transport_is_durable(t)) {
         k->again = loop_timer_add(t->host->loop, 1000, ticket_send, k);
-    else
-        ticket_done(k);
+        return;
+    }
+    ticket_done(k);
 }
 
 void transport_settle(struct transport_link *t, uint64_t message, int how)
@@ -335,6 +351,8 @@ void transports_drain(struct host *h, bool on)
         t->plugin->transport.drain(&t->ctx, on);
         mark_leave();
     }
+    if (on)
+        jobs_hand_back(h);
 }
 
 /* Only at an orderly end. Callers that wait on the line go away; what they asked for becomes durable. */

@@ -14,8 +14,9 @@ struct ticket { /* a reply on its way */
     uint64_t message;
     int how; /* enum berth_settle, after a RESULT */
     int kind, format, error_code;
-    uint32_t attempt, verdict;
+    uint32_t attempt, verdict, failures, losses;
     char error_text[252]; /* of a refusal */
+    const char *state;
     char *task_id;
     struct buf body;
     struct loop_timer *again;

@@ -18,14 +18,14 @@ enum frame {
                                  nothing is left. Also from an idle supervisor */
 
     /* host -> worker */
-    FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, failures, losses, task: bin}. Also to an idle
-                                supervisor of that slot, which says no hello again */
+    FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, failures, losses, transport, task: bin}. Also to an
+                                idle supervisor of that slot, which says no hello again */
     FRAME_SWEEP = 17,        /* {id, attempt, slot}: its supervisor is dead: kill and remove what is left of it */
     FRAME_SWEEP_OTHERS = 18, /* {keep: [{id, attempt}]}: remove every dead attempt directory not in the list */
 
     /* supervisor -> host */
     FRAME_TASK_HELLO = 32,   /* {v, id, attempt, pid, runtime, slot, gpus, state: starting|running|done,
-                                queued_ms, failures, losses, started_ms, task: bin} first frame after each connect */
+                                queued_ms, failures, losses, transport, started_ms, task: bin} first frame after each connect */
     FRAME_TASK_STARTED = 33, /* {id, attempt, started_ms, payload_pid}; not of one that is over at once */
     FRAME_TASK_DONE = 34,    /* {id, attempt, result: map, again: bool}: see DESIGN, Formats; repeated after each
                                 reconnect until confirmed. again: it could take another RUN */
@@ -43,6 +43,9 @@ enum frame {
     FRAME_CTL_EVENTS = 67,   /* {id?} -> EVENT* until the caller closes */
     FRAME_CTL_RELOAD = 68,   /* {} -> REPLY {ok: true, restarting: true} or ERROR with the config's fault */
     FRAME_CTL_STOP = 69,     /* {} -> REPLY {ok: true}: the daemon stops; running payloads go on */
+
+    FRAME_CTL_DEAD = 70,     /* {op: list|requeue|purge, transport?, id?, cursor?, limit?} -> REPLY: see
+                                enum berth_dead_op */
 
     /* host -> berth(1) */
     FRAME_CTL_REPLY = 80,    /* the answer, a map; metrics: {text} */

@@ -89,12 +89,13 @@ static int read_frame(struct attempt *at, const struct config *c, const struct v
     if (!is_task_id(id, strlen(id)) || at->number < 1 || !task || task->type != VALUE_BIN)
         return berth_fail(err, EPROTO, "the host's RUN frame has no id, attempt or task");
     at->id = arena_str(at->arena, id);
+    at->transport = arena_str(at->arena, value_str(run, "transport", ""));
     at->dir =
         arena_fmt(at->arena, "%s/" ATTEMPTS_DIR "/%s.%d", c->state_dir, id, at->number);
     at->work = at->dir ? arena_fmt(at->arena, "%s/work", at->dir) : NULL;
     at->task_bytes = arena_mem(at->arena, task->s, task->len);
     at->task_len = task->len;
-    if (!at->id || !at->work || !at->task_bytes ||
+    if (!at->id || !at->transport || !at->work || !at->task_bytes ||
         read_gpus(at, value_get(run, "gpus")) < 0)
         return berth_fail(err, ENOMEM, "out of memory");
     attempt_instance(c, at->id, at->number, at->instance);

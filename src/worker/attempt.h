@@ -15,6 +15,7 @@ struct attempt {
     int number;
     int slot;
     int64_t queued_ms;
+    const char *transport; /* that it came by: a host that knows nothing of it asks us */
     int64_t failures, losses; /* of the attempts before; for a host that does not know the task */
     const char *const *gpus; /* NULL-terminated */
     size_t gpu_count;

@@ -64,6 +64,7 @@ static void send_hello(struct supervisor *s)
     value_put(a, &body, "gpus", gpus);
     value_put_str(a, &body, "state", state_names[s->state]);
     value_put_int(a, &body, "queued_ms", s->at->queued_ms);
+    value_put_str(a, &body, "transport", s->at->transport);
     value_put_int(a, &body, "failures", s->at->failures);
     value_put_int(a, &body, "losses", s->at->losses);
     if (s->end.started)

@@ -212,12 +212,18 @@ static void test_two_at_one_number(void)
     struct berth_error err;
     struct plugin *p, *q;
     build("one", "#define NAME \"one\"\n", "");
-    build("two", "#define NAME \"two\"\n#define KIND .transport = &tr\n", "");
+    /* Written for 1.0, whose table ended before `dead`. */
+    build("two",
+          "#define NAME \"two\"\n#define KIND .transport = &tr\n"
+          "#define TRANSPORT .recv = rec, .reply = reply, .settle = settle, "
+          ".dead = (void *)1, .size = offsetof(struct berth_transport, dead)\n",
+          "");
     is_int(load("one.so", &p, &err), 0, "one is loaded (%s)", err.text);
     is_int(load("two.so", &q, &err), 0, "two is loaded (%s)", err.text);
     is_str(p ? p->desc.name : "", "one", "one is one");
     is_str(q ? q->desc.name : "", "two", "two is not one again");
     ok(q && q->transport.recv && !q->runtime.command, "two is a transport");
+    ok(q && !q->transport.dead, "of an older table nothing is read beyond its end");
     plugin_free(p);
     plugin_free(q);
 }
