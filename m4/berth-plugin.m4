@@ -29,6 +29,25 @@ AC_DEFUN([BERTH_PLUGIN], [
   m4_popdef([berth_VAR])
 ])
 
+dnl BERTH_OPTIONAL(NAME, VAR, DESCRIPTION, PKG-CONFIG MODULES, MACRO)
+dnl --with-NAME=yes|no|auto: VAR_CFLAGS, with -DMACRO, and VAR_LIBS of the modules, or nothing; a row of the
+dnl summary. "yes" fails without the modules.
+AC_DEFUN([BERTH_OPTIONAL], [
+  AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1=yes|no|auto], [$3 @<:@auto@:>@])], [], [with_$1=auto])
+  berth_row=no
+  AS_IF([test "x$with_$1" != xno], [
+    PKG_CHECK_MODULES([$2], [$4], [
+      $2_CFLAGS="$$2_CFLAGS -D$5"
+      berth_row=yes
+    ], [
+      AS_IF([test "x$with_$1" = xyes], [AC_MSG_ERROR([$1 was asked for, and $4 is missing])])
+      berth_row="no, for want of $4"])])
+  AS_VAR_APPEND([berth_plugin_summary], ["
+  m4_format([%-18s], [$1]) $berth_row ($3)"])
+  AC_SUBST([$2_CFLAGS])
+  AC_SUBST([$2_LIBS])
+])
+
 dnl BERTH_HARDENING
 dnl HARDEN_CFLAGS, HARDEN_CPPFLAGS, HARDEN_LDFLAGS (programs), SANITIZE_CFLAGS, and PLUGIN_DEFS, which
 dnl makes a plugin's undefined symbols an error of its link.

@@ -6,6 +6,7 @@ dist_man_MANS = \
 	man/berth-http.7 \
 	man/berth-plugin.3 \
 	man/berth-process.7 \
+	man/berth-redis.7 \
 	man/berth.1 \
 	man/berth.conf.5 \
 	man/berthd.8 \

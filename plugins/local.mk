@@ -75,3 +75,44 @@ http_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(HTTP_CFLAGS)
 http_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 http_la_LIBADD = $(HTTP_LIBS)
 endif
+
+REDIS_SOURCES = \
+	plugins/transport-redis/redis.h \
+	plugins/transport-redis/redis_bytes.c \
+	plugins/transport-redis/redis_bytes.h \
+	plugins/transport-redis/redis_control.c \
+	plugins/transport-redis/redis_fault.c \
+	plugins/transport-redis/redis_fault.h \
+	plugins/transport-redis/redis_find.c \
+	plugins/transport-redis/redis_find.h \
+	plugins/transport-redis/redis_held.c \
+	plugins/transport-redis/redis_held.h \
+	plugins/transport-redis/redis_lease.c \
+	plugins/transport-redis/redis_letters.c \
+	plugins/transport-redis/redis_link.c \
+	plugins/transport-redis/redis_link.h \
+	plugins/transport-redis/redis_plugin.c \
+	plugins/transport-redis/redis_publish.c \
+	plugins/transport-redis/redis_resolve.c \
+	plugins/transport-redis/redis_resolve.h \
+	plugins/transport-redis/redis_resp.c \
+	plugins/transport-redis/redis_resp.h \
+	plugins/transport-redis/redis_scripts.c \
+	plugins/transport-redis/redis_scripts.h \
+	plugins/transport-redis/redis_session.c \
+	plugins/transport-redis/redis_sha1.c \
+	plugins/transport-redis/redis_sha1.h \
+	plugins/transport-redis/redis_take.c \
+	plugins/transport-redis/redis_tls.c \
+	plugins/transport-redis/redis_tls.h \
+	plugins/transport-redis/redis_url.c \
+	plugins/transport-redis/redis_url.h \
+	plugins/transport-redis/redis_verdict.c \
+	$(NULL)
+if PLUGIN_REDIS
+pkglib_LTLIBRARIES += redis.la
+redis_la_SOURCES = $(REDIS_SOURCES)
+redis_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(REDIS_CFLAGS) $(OPENSSL_CFLAGS)
+redis_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+redis_la_LIBADD = $(REDIS_LIBS) $(OPENSSL_LIBS)
+endif

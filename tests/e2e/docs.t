@@ -27,7 +27,7 @@ keys_in_source() {
     sed -n 's/.*KEY("\([a-z_]*\)", FIELD.*/\1/p' "$srcdir"/src/config/load_*.c | sort -u
 }
 keys_in_sample() { # also those behind '#'; without what belongs to a plugin, and names of variables
-    grep -oE '(^|[{;#]) *[a-z_]+ = ' "$srcdir/conf/berth.conf" | tr -d '{;#= ' | grep -vx listen | sort -u
+    grep -oE '(^|[{;#]) *[a-z_]+ = ' "$srcdir/conf/berth.conf" | tr -d '{;#= ' | grep -vxE "listen|url|queue" | sort -u
 }
 top_level='host|plugin_path|transports|runtimes|executers|tenants|adhoc'
 
