@@ -60,6 +60,17 @@ tests_unit_test_http_parts_SOURCES = tests/unit/test-http-parts.c \
 	plugins/transport-http/http_buf.c plugins/transport-http/http_error.c \
 	plugins/transport-http/http_media.c plugins/transport-http/http_target.c
 
+if PLUGIN_REDIS
+REDIS_TESTS = tests/unit/test-redis-parts
+tests_unit_test_redis_parts_SOURCES = tests/unit/test-redis-parts.c \
+	plugins/transport-redis/redis_bytes.c plugins/transport-redis/redis_fault.c \
+	plugins/transport-redis/redis_held.c plugins/transport-redis/redis_resp.c \
+	plugins/transport-redis/redis_sha1.c plugins/transport-redis/redis_url.c
+tests_unit_test_redis_parts_CFLAGS = $(AM_CFLAGS) $(REDIS_CFLAGS)
+tests_unit_test_redis_parts_LDADD = $(LDADD) $(REDIS_LIBS)
+endif
+check_PROGRAMS += $(REDIS_TESTS)
+
 # ---- conformance: a plugin as it will be loaded, with a host that only tests it ----
 
 if PLUGIN_HTTP
@@ -163,6 +174,10 @@ E2E_TESTS = \
 	tests/e2e/null.t \
 	tests/e2e/process.t \
 	tests/e2e/queue.t \
+	tests/e2e/redis-bad.t \
+	tests/e2e/redis-hosts.t \
+	tests/e2e/redis-places.t \
+	tests/e2e/redis.t \
 	tests/e2e/roles.t \
 	tests/e2e/stdio.t \
 	tests/e2e/store.t \
@@ -185,7 +200,7 @@ GUEST_TESTS = \
 	tests/guest/cgroup2.t \
 	$(NULL)
 
-TESTS += $(UNIT_TESTS) $(CONFORM_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
+TESTS += $(UNIT_TESTS) $(REDIS_TESTS) $(CONFORM_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_TESTS) $(BENCH_TESTS) \
 	$(E2E_TESTS) $(GUEST_TESTS) $(CHAOS_TESTS)
 SHARED_BY_TESTS = \
 	tests/chaos/README.md \
@@ -203,6 +218,7 @@ SHARED_BY_TESTS = \
 	tests/e2e/common.sh \
 	tests/e2e/hostile.sh \
 	tests/e2e/http.sh \
+	tests/e2e/redis.sh \
 	tests/e2e/wire.py \
 	tests/fake-host.h \
 	tests/guest/guest.sh \
