@@ -166,6 +166,7 @@ libberth_a_SOURCES = \
 	src/host/dead.c \
 	src/host/disk.c \
 	src/host/dispatch.c \
+	src/host/drain.c \
 	src/host/host.c \
 	src/host/host.h \
 	src/host/host_int.h \

@@ -139,7 +139,8 @@ struct berth_transport {
  *  "metrics"     Prometheus text exposition format 0.0.4, whatever format  -
  *  "health"      {healthy: true}                                          -
  *  "ready"       {ready, reasons: [..]}; -EAGAIN when not ready           -
- *  "drain"       {draining: true}: no new work is taken                    -
+ *  "drain"       {draining: true}: no new work is taken; what runs at     deadline_ms
+ *                the deadline is stopped as preempted
  *  "undrain"     {draining: false}                                        -
  */
 struct berth_query {
@@ -152,6 +153,8 @@ struct berth_query {
     const char *executer;
     const char *cursor;
     uint32_t limit; /* 0: 100; at most 1000 */
+    /* since 1.1 */
+    int64_t deadline_ms; /* from now; 0: none */
 };
 
 #ifdef __cplusplus

@@ -18,7 +18,7 @@ const struct command commands[] = {
     {"cancel", "ID...", "end tasks, waiting or running", cmd_cancel},
     {"result", "ID", "how a task ended, with its output", cmd_result},
     {"top", "[--once]", "a live view", cmd_top},
-    {"drain", "[--off]", "take no new tasks", cmd_drain},
+    {"drain", "[--deadline=TIME | --off]", "take no new tasks", cmd_drain},
     {"reload", "", "read the config again; running tasks go on", cmd_reload},
     {"stop", "", "stop the daemon; running payloads go on", cmd_stop},
     {"executers", "", "what can be asked for", cmd_executers},

@@ -20,10 +20,10 @@ static int words(struct cli *c, int argc, char **argv, int count)
     return n < 0 ? -1 : (cli_usage(name), -1);
 }
 
-static int ask_and_print(struct cli *c, const char *what, const char *id)
+static int ask_and_print(struct cli *c, struct value question)
 {
     struct value answer;
-    if (cli_query(c, cli_question(c, what, id), &answer) < 0)
+    if (cli_query(c, question, &answer) < 0)
         return cli_fail(c);
     if (c->json)
         return cli_print_json(c, &answer);
@@ -38,7 +38,8 @@ int cmd_status(struct cli *c, int argc, char **argv)
         return EXIT_USAGE;
     if (n > 1)
         return cli_usage("status");
-    return n ? ask_and_print(c, "task", argv[0]) : ask_and_print(c, "stats", NULL);
+    return ask_and_print(c, n ? cli_question(c, "task", argv[0])
+                              : cli_question(c, "stats", NULL));
 }
 
 int cmd_explain(struct cli *c, int argc, char **argv)
@@ -190,10 +191,21 @@ int cmd_list(struct cli *c, int argc, char **argv)
 int cmd_drain(struct cli *c, int argc, char **argv)
 {
     bool off = false;
-    const struct flag flags[] = {{.name = "off", .set = &off}, {.name = NULL}};
-    if (cli_flags(c, flags, argc, argv, NULL) != 0)
+    const char *deadline = NULL;
+    int64_t ms = 0;
+    const struct flag flags[] = {{.name = "off", .set = &off},
+                                 {.name = "deadline", .value = &deadline},
+                                 {.name = NULL}};
+    if (cli_flags(c, flags, argc, argv, NULL) != 0 || (off && deadline))
         return cli_usage("drain");
-    return ask_and_print(c, off ? "undrain" : "drain", NULL);
+    if (deadline && (parse_duration(deadline, &ms) < 0 || ms <= 0)) {
+        fprintf(stderr, "berth: --deadline: '%s' is no duration like 90s or 2h\n",
+                deadline);
+        return EXIT_USAGE;
+    }
+    struct value q = cli_question(c, off ? "undrain" : "drain", NULL);
+    value_put_int(c->arena, &q, "deadline_ms", ms);
+    return ask_and_print(c, q);
 }
 
 /* Waits until the host that was told has gone. 0 or -errno. */

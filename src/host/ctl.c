@@ -263,7 +263,8 @@ static void ctl_query(struct ctl_client *c, const struct value *body)
                             .tenant = value_str(body, "tenant", NULL),
                             .executer = value_str(body, "executer", NULL),
                             .cursor = value_str(body, "cursor", NULL),
-                            .limit = (uint32_t)value_int(body, "limit", 0)};
+                            .limit = (uint32_t)value_int(body, "limit", 0),
+                            .deadline_ms = value_int(body, "deadline_ms", 0)};
     if (!a || (host_query(c->host, &q, &out, &err) < 0 && !out.len)) {
         ctl_error(c, &err);
     } else if (!strcmp(q.what, "metrics")) {

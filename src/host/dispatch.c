@@ -69,6 +69,8 @@ void dispatch_run(void *arg)
     struct host *h = arg;
     int64_t now = now_ms();
     struct sched_item *it;
+    if (h->drain_over)
+        return;
     while ((it = sched_next(h->sched, now)))
         dispatch_one(h, container_of(it, struct job, item));
     int64_t later = sched_next_ms(h->sched, now);

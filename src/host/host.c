@@ -124,10 +124,11 @@ static int host_timers(struct host *h, struct berth_error *err)
     h->save_timer = loop_timer_add(h->loop, 0, jobs_save, h);
     h->orphan_timer = loop_timer_add(h->loop, 0, links_sweep_others, h);
     h->purge_timer = loop_timer_add(h->loop, 0, host_purge, h);
+    h->drain_timer = loop_timer_add(h->loop, 0, drain_look, h);
     h->tick = loop_timer_add(h->loop, TICK_MS, host_tick, h);
     h->monitor_io = loop_io_add(h->loop, h->start.monitor_fd, EPOLLIN, host_monitor, h);
     if (!h->dispatch || !h->dispatch_later || !h->limbo_timer || !h->save_timer ||
-        !h->orphan_timer || !h->purge_timer || !h->tick || !h->monitor_io ||
+        !h->orphan_timer || !h->purge_timer || !h->drain_timer || !h->tick || !h->monitor_io ||
         !loop_signal_add(h->loop, SIGTERM, host_signal, h) ||
         !loop_signal_add(h->loop, SIGINT, host_signal, h) || logs_init(h) < 0 ||
         loop_on_wake(h->loop, services_woken, h) < 0)
@@ -171,7 +172,11 @@ static int host_set_up(struct host *h, struct berth_error *err)
     if (rc == 0)
         rc = ctl_open(h, err);
     CRASH_POINT(host_listening);
-    return rc < 0 ? rc : transports_start(h, err);
+    if (rc == 0)
+        rc = transports_start(h, err);
+    if (rc == 0)
+        drain_resume(h);
+    return rc;
 }
 
 /* Each client and each running task has a connection here. The limit for those who use select() is not meant for us. */

@@ -16,6 +16,7 @@ struct host_start {
     const char *const *transport_paths;
     struct mark *mark;          /* for the monitor: the plugin that it is in */
     int monitor_fd;             /* EOF: the monitor died; the host ends */
+    bool first;                 /* of this daemon's */
     int restarts; /* how often the monitor has restarted it */
 };
 /* Runs in a freshly forked child of the monitor. Never returns. */

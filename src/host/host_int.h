@@ -185,7 +185,8 @@ struct host {
     unsigned client_count;
     size_t tail_bytes; /* of outputs that log readers hold */
     struct loop_defer *dispatch;
-    struct loop_timer *dispatch_later, *limbo_timer, *orphan_timer, *purge_timer, *tick;
+    struct loop_timer *dispatch_later, *limbo_timer, *orphan_timer, *purge_timer, *tick,
+        *drain_timer;
     int inotify_fd;
     struct log_reader *readers;
     struct stats stats;
@@ -193,7 +194,8 @@ struct host {
     struct dead_ask *dead_asks; /* questions about dead letters that a transport has not answered */
     uint64_t next_dead;
     pthread_t thread; /* of the loop */
-    bool draining;
+    bool draining, drain_over;
+    int64_t drain_deadline_ms; /* 0: none */
     int64_t started_unix_ms,
         disk_full_ms; /* last time the store said ENOSPC; 0: not since it worked */
 };
@@ -263,6 +265,13 @@ void job_disown(struct job *j);          /* frees it, or ends its attempt first 
 void job_drop(struct job *j);            /* its end, unless somebody wants it by then */
 void jobs_resumed(struct transport_link *t);
 void jobs_hand_back(struct host *h); /* what waits, to the queues that it came from */
+bool job_hand_back(struct job *j);   /* frees it; false: it stays */
+
+/* drain.c */
+void drain_begin(struct host *h, int64_t deadline_ms); /* from now; 0: none */
+void drain_end(struct host *h);
+void drain_look(void *host); /* timer: the deadline */
+void drain_resume(struct host *h); /* when transports have started */
 
 /* credit.c */
 uint32_t host_credit(struct host *h);

@@ -156,6 +156,8 @@ static void retry_stored(void *arg, int rc, const struct berth_error *err)
     if (j->cancel)
         job_finish_plain(j, BERTH_VERDICT_CANCELLED, BERTH_BLAME_CALLER, "cancelled",
                          "cancelled before another attempt");
+    else if (h->draining && job_hand_back(j))
+        return;
     else if (sched_add(h->sched, &j->item, now, now + retry_delay(j)) < 0)
         job_finish_plain(j, BERTH_VERDICT_LOST, BERTH_BLAME_NODE, "out_of_memory",
                          "no memory to queue another attempt");
@@ -184,6 +186,8 @@ static bool job_may_retry(struct job *j, int verdict, int blame)
         return false;
     if (j->deadline_ms && unix_ms() >= j->deadline_ms)
         return false;
+    if (verdict == BERTH_VERDICT_PREEMPTED) /* nobody's failure */
+        return true;
     if (blame == BERTH_BLAME_TASK)
         return j->failures++ < j->retries;
     return j->losses++ < j->host->config->max_losses;

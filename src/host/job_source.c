@@ -158,18 +158,23 @@ static bool can_go_back(const struct job *j)
     return true;
 }
 
+bool job_hand_back(struct job *j)
+{
+    if (!can_go_back(j))
+        return false;
+    while (j->waiters) {
+        struct transport_link *t = j->waiters->transport;
+        uint64_t message = j->waiters->message;
+        job_detach(j->waiters);
+        transport_settle(t, message, BERTH_SETTLE_RETRY);
+    }
+    job_drop(j);
+    return true;
+}
+
 void jobs_hand_back(struct host *h)
 {
     struct job *j, *next;
-    HASH_ITER (hh, h->jobs, j, next) {
-        if (!can_go_back(j))
-            continue;
-        while (j->waiters) {
-            struct transport_link *t = j->waiters->transport;
-            uint64_t message = j->waiters->message;
-            job_detach(j->waiters);
-            transport_settle(t, message, BERTH_SETTLE_RETRY);
-        }
-        job_drop(j);
-    }
+    HASH_ITER (hh, h->jobs, j, next)
+        job_hand_back(j);
 }

@@ -227,6 +227,14 @@ static int ask_explain(struct question *ask)
 
 /* ---- the host itself ---- */
 
+static void put_drain(struct question *ask)
+{
+    const struct host *h = ask->host;
+    value_put_bool(ask->arena, &ask->answer, "draining", h->draining);
+    if (h->draining && h->drain_deadline_ms)
+        value_put_int(ask->arena, &ask->answer, "drain_deadline_ms", h->drain_deadline_ms);
+}
+
 static int ask_stats(struct question *ask)
 {
     struct arena *a = ask->arena;
@@ -240,7 +248,7 @@ static int ask_stats(struct question *ask)
     value_put_str(a, &ask->answer, "version", PACKAGE_VERSION);
     value_put_int(a, &ask->answer, "started_ms", h->started_unix_ms);
     value_put_int(a, &ask->answer, "restarts", h->start.restarts);
-    value_put_bool(a, &ask->answer, "draining", h->draining);
+    put_drain(ask);
     value_put_int(a, &ask->answer, "waiting", t.waiting + t.delayed);
     value_put_int(a, &ask->answer, "running", t.running);
     value_put_int(a, &ask->answer, "accepted", (int64_t)h->stats.accepted);
@@ -301,23 +309,22 @@ static int ask_ready(struct question *ask)
     return ready ? 0 : berth_fail(ask->err, EAGAIN, "not ready: %s", reasons.items[0].s);
 }
 
-static int ask_drain(struct question *ask, bool draining)
+static int ask_drain(struct question *ask)
 {
-    struct host *h = ask->host;
-    h->draining = draining;
-    transports_drain(h, draining);
-    value_put_bool(ask->arena, &ask->answer, "draining", draining);
+    bool knows = ask->q->size >= sizeof *ask->q; /* of ABI 1.0 it ends before */
+    if (knows && ask->q->deadline_ms < 0)
+        return berth_fail(ask->err, EINVAL, "deadline_ms is %lld: it is a time from now, or 0",
+                          (long long)ask->q->deadline_ms);
+    drain_begin(ask->host, knows ? ask->q->deadline_ms : 0);
+    put_drain(ask);
     return 0;
 }
 
-static int ask_drain_on(struct question *ask)
+static int ask_undrain(struct question *ask)
 {
-    return ask_drain(ask, true);
-}
-
-static int ask_drain_off(struct question *ask)
-{
-    return ask_drain(ask, false);
+    drain_end(ask->host);
+    put_drain(ask);
+    return 0;
 }
 
 static const struct {
@@ -327,7 +334,7 @@ static const struct {
     {"tasks", ask_tasks},     {"task", ask_task},           {"result", ask_result},
     {"cancel", ask_cancel},   {"executers", ask_executers}, {"runtimes", ask_runtimes},
     {"explain", ask_explain}, {"stats", ask_stats},         {"health", ask_health},
-    {"ready", ask_ready},     {"drain", ask_drain_on},      {"undrain", ask_drain_off},
+    {"ready", ask_ready},     {"drain", ask_drain},         {"undrain", ask_undrain},
 };
 
 int host_query(struct host *h, const struct berth_query *q, struct buf *out,

@@ -351,8 +351,6 @@ void transports_drain(struct host *h, bool on)
         t->plugin->transport.drain(&t->ctx, on);
         mark_leave();
     }
-    if (on)
-        jobs_hand_back(h);
 }
 
 /* Only at an orderly end. Callers that wait on the line go away; what they asked for becomes durable. */

@@ -96,6 +96,7 @@ static _Noreturn void child_main(struct role *r, int fd)
                                .transport_paths = m->transport_paths,
                                .mark = r->mark,
                                .monitor_fd = fd,
+                               .first = !m->served && !m->reloaded,
                                .restarts = r->restarts};
     host_main(&start);
 }

@@ -38,7 +38,7 @@ enum frame {
     /* berth(1) -> host. Each request may be answered by several frames; one request at a time. */
     FRAME_CTL_SUBMIT = 64,   /* {task: map, wait: bool} -> REPLY {id, state} when durable;
                                 with wait then EVENT* and RESULT */
-    FRAME_CTL_QUERY = 65,    /* {what, id, state, tenant, executer, cursor, limit} -> REPLY */
+    FRAME_CTL_QUERY = 65,    /* {what, id, state, tenant, executer, cursor, limit, deadline_ms} -> REPLY */
     FRAME_CTL_LOGS = 66,     /* {id, stream: 1|2, offset, follow} -> DATA*, END */
     FRAME_CTL_EVENTS = 67,   /* {id?} -> EVENT* until the caller closes */
     FRAME_CTL_RELOAD = 68,   /* {} -> REPLY {ok: true, restarting: true} or ERROR with the config's fault */

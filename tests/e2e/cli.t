@@ -8,6 +8,7 @@
 need python3
 use_berth
 mkdir -m 1777 "$T/marks"
+host_extra='max_losses = 0;'
 runtimes_extra=', { plugin = "null"; }'
 sh_extra="bind_rw = [ \"$T/marks\" ];"
 executers_extra=", { name = \"single\"; runtime = \"process\"; command = [ \"/bin/sh\", \"-c\" ]; max_running = 1; },
@@ -342,6 +343,23 @@ like "$err" "draining" "submit while draining: said so"
 run 0 "drain --off" berth drain --off --json
 is "$(get .draining)" false "drain --off"
 run 0 "submit again" berth submit -e cat -w -q
+run 2 "drain with a bad deadline" berth drain --deadline soon
+like "$err" "'soon' is no duration" "drain with a bad deadline: said so"
+id=$(submit_sh "echo up >>$T/marks/drain; $(until_mark drained)")
+waiting=$(submit_sh 'echo waited')
+wait_for '[ -s "$T/marks/drain" ]'
+run 0 "drain --deadline" berth drain --deadline 1ms
+like "$out" "drain_deadline_ms" "drain --deadline: said so"
+wait_for '[ "$(task_state $id)" = queued ]'
+tap_line $? "what ran at the deadline waits here"
+kill -KILL "$(role_pid host)"
+wait_for 'berth status --json | jq -e .draining'
+tap_line $? "a host that is started again goes on draining"
+touch "$T/marks/drained"
+is "$(task_state "$id")" queued "and starts nothing"
+run 0 "drain --off after a deadline" berth drain --off
+is "$(result_of "$id" | jq -r '.verdict + " " + (.attempt | tostring)')" "succeeded 2" "then it goes on, although one loss would be one too many (max_losses)"
+is "$(result_of "$waiting" | jq -r .verdict)" succeeded "with all that waits"
 cp "$BERTH_CONFIG" "$T/good.conf"
 sed -i 's/name = "single"/name = "double"/' "$BERTH_CONFIG"
 run 0 "reload" berth reload

@@ -31,7 +31,7 @@ is "$(sort "$T/verdicts" | uniq -c | xargs)" "8 succeeded" "all eight are done"
 stop_host a
 stop_host b
 executers_extra=', { name = "one"; runtime = "process"; command = [ "/bin/sh", "-c" ]; max_running = 1; }' \
-    redis_config >"$T/one.conf"
+    host_extra='max_losses = 0;' redis_config >"$T/one.conf"
 start_host a "$T/one.conf"
 gate drained
 for i in 1 2 3 4; do
@@ -48,6 +48,17 @@ is "$(verdict_of one1)" cancelled "what runs there is still cancelled"
 open_gate drained
 is "$(verdict_of drained)" succeeded "and finished"
 is "$(host_of drained)" "a 1" "where it was"
+host a berth drain --off >/dev/null
+host b berth drain >/dev/null
+gate moved
+wait_for '[ "$(stat_of running a)" = 1 ]'
+host b berth drain --off >/dev/null
+host a berth drain --deadline 1ms >/dev/null
+wait_for '[ "$(stat_of running b)" = 1 ]'
+tap_line $? "at its deadline it hands back what runs, too"
+open_gate moved
+is "$(verdict_of moved)" succeeded "which another host finishes"
+like "$(host_of moved)" "^b " "although one loss would be one too many (max_losses)"
 is "$(curl -s "$url/none" >/dev/null; stat_of late a)" 0 "nothing was set aside"
 stop_host a
 stop_host b
