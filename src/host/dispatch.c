@@ -63,6 +63,14 @@ static void dispatch_one(struct host *h, struct job *j)
     CRASH_POINT(run_update);
 }
 
+/* Many tasks that start together are one write. */
+static void cork_workers(struct host *h, bool corked)
+{
+    for (size_t i = 0; i < h->config->runtime_count; i++)
+        if (h->runtimes[i].link)
+            conn_cork(h->runtimes[i].link->conn, corked);
+}
+
 /* Deferred to the end of the loop's turn, so that what arrived together is weighed together. */
 void dispatch_run(void *arg)
 {
@@ -71,8 +79,10 @@ void dispatch_run(void *arg)
     struct sched_item *it;
     if (h->drain_over)
         return;
+    cork_workers(h, true);
     while ((it = sched_next(h->sched, now)))
         dispatch_one(h, container_of(it, struct job, item));
+    cork_workers(h, false);
     int64_t later = sched_next_ms(h->sched, now);
     if (later >= 0)
         loop_timer_set(h->dispatch_later, later);

@@ -38,6 +38,7 @@ struct conn {
     size_t in_max, out_max; /* see conn_bound */
     int send_error;         /* -errno of the send that failed, or 0 */
     bool paused;
+    bool corked;
     bool ended; /* nothing more is read */
     bool busy;  /* a callback runs */
     bool freed; /* by it */
@@ -57,7 +58,7 @@ static void conn_watch(struct conn *c)
 
     if (!c->io)
         return;
-    if (c->out.len && !c->ended)
+    if (c->out.len && !c->ended && !c->corked)
         events |= EPOLLOUT;
     r = loop_io_set(c->io, events);
     if (r < 0 && !c->send_error)
@@ -181,7 +182,7 @@ int conn_send(struct conn *c, int type, const struct value *body)
     }
     /* when others wait before it, the loop sends it in its turn */
     CRASH_POINT(frame_send);
-    r = idle ? conn_send_some(c) : 1;
+    r = idle && !c->corked ? conn_send_some(c) : 1;
     CRASH_POINT(frame_sent);
     conn_watch(c);
     return r < 0 ? r : 0;
@@ -229,6 +230,16 @@ int conn_send_raw(struct conn *c, int type, const void *msgpack, size_t len)
             return conn_send_fail(c, errno);
     }
     return conn_queue_raw(c, header, msgpack, len, n < 0 ? 0 : (size_t)n);
+}
+
+void conn_cork(struct conn *c, bool corked)
+{
+    if (c->corked == corked)
+        return;
+    c->corked = corked;
+    if (!corked && !c->send_error)
+        conn_send_some(c);
+    conn_watch(c);
 }
 
 int conn_flush(struct conn *c)

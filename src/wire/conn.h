@@ -31,6 +31,8 @@ void conn_free_after_fork(struct conn *c);
  * further send fails the same way; `closed` is called by the loop, never from here. */
 int conn_send(struct conn *c, int type, const struct value *body);
 int conn_send_raw(struct conn *c, int type, const void *msgpack, size_t len);
+/* While corked, conn_send only queues: many small frames go in one call. */
+void conn_cork(struct conn *c, bool corked);
 int conn_flush(struct conn *c);        /* blocks until all is sent; 0 or -errno */
 size_t conn_backlog(const struct conn *c); /* bytes queued and not yet sent */
 /* For a peer that is not one of us: a larger frame ends the connection (EMSGSIZE), and while more than

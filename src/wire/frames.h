@@ -17,6 +17,8 @@ enum frame {
     FRAME_WORKER_REFUSED = 5, /* {id, attempt, verdict, blame, code, message}: RUN failed before it was begun;
                                  nothing is left. Also from an idle supervisor */
 
+    FRAME_WORKER_DONE = 6,   /* {id, attempt, result: map}: answered by the plugin, without a supervisor. Told once */
+
     /* host -> worker */
     FRAME_RUN = 16,          /* {id, attempt, slot, gpus: [str], queued_ms, failures, losses, transport, task: bin}. Also to an
                                 idle supervisor of that slot, which says no hello again */
