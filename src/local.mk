@@ -94,6 +94,7 @@ libberth_a_SOURCES = \
 	src/sched/sched.c \
 	src/sched/sched.h \
 	src/sched/share.c \
+	src/worker/answer.c \
 	src/worker/attempt.c \
 	src/worker/attempt.h \
 	src/worker/attempt_dir.c \

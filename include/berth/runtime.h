@@ -78,6 +78,14 @@ struct berth_evidence {
     char text[252];        /* the engine's own words; starts "" */
 };
 
+/* How a task ended that needed no process. */
+struct berth_answer {
+    uint32_t size;
+    int exit_code;      /* 0..255; starts 0 */
+    const void *output; /* the plugin's; read when `answer` has returned */
+    size_t output_len;
+};
+
 typedef void berth_progress_fn(void *arg, const char *line);
 
 struct berth_runtime {
@@ -110,6 +118,11 @@ struct berth_runtime {
      * may take long; ended by SIGKILL when nobody wants it any more. */
     int (*prepare)(struct berth_ctx *ctx, const char *image, berth_progress_fn *progress, void *arg,
                    struct berth_error *err);
+    /* Since 1.1. Optional: answers a task at once, without a process, a work directory or limits. Runs in
+     * the worker, where nobody else is served meanwhile. 0: done; 1: this one is to be run; -errno: failed.
+     * Tasks with files, or that require a limit, are not asked for. */
+    int (*answer)(struct berth_ctx *ctx, const struct berth_task *task, struct berth_answer *answer,
+                  struct berth_error *err);
 };
 
 #define BERTH_RUNTIME(...) {.size = (uint32_t)sizeof(struct berth_runtime), __VA_ARGS__}

@@ -294,6 +294,22 @@ void rules_run(void *arg)
     contact_end(&c);
 }
 
+static int call_answer(struct contact *c)
+{
+    struct task_copy t;
+    struct berth_answer answer = {.size = sizeof answer};
+    task_make(&t, c->subject);
+    int rc = CALL(c, "answer", 0, 1,
+                  c->plugin->runtime.answer(&c->lender.ctx, &t.task, &answer, &c->err));
+    if (rc == 0 && (answer.size != sizeof answer || answer.exit_code < 0 ||
+                    answer.exit_code > 255 || (answer.output_len && !answer.output)))
+        contact_fault(c, true, "berth/runtime.h, struct berth_answer",
+                      "exit_code %d is out of range, or there is no output of %zu bytes",
+                      answer.exit_code, answer.output_len);
+    task_end(c, &t);
+    return rc;
+}
+
 /* ---- after the end ---- */
 
 static int call_collect(struct contact *c)
@@ -340,6 +356,8 @@ void rules_end(void *arg)
     static struct contact c;
     if (contact_load(&c, STAGE_WORK, arg) && contact_open(&c)) {
         const struct berth_runtime *r = &c.plugin->runtime;
+        if (r->answer)
+            check_growth(&c, "answer", call_answer);
         if (r->collect)
             check_growth(&c, "collect", call_collect);
         if (r->signal)
@@ -350,8 +368,8 @@ void rules_end(void *arg)
             seen("%s", c.err.text);
             check_growth(&c, "cleanup", call_cleanup);
         }
-        if (!r->collect && !r->signal && !r->cleanup)
-            expect_skip("it has none of them", "'collect', 'signal' and 'cleanup'");
+        if (!r->answer && !r->collect && !r->signal && !r->cleanup)
+            expect_skip("it has none of them", "'answer', 'collect', 'signal' and 'cleanup'");
     }
     contact_end(&c);
 }

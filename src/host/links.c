@@ -246,6 +246,10 @@ static void worker_frame(struct link *l, int type, const struct value *body)
     case FRAME_WORKER_PROBE:
         worker_probe(l, body);
         return;
+    case FRAME_WORKER_DONE:
+        if (j && value_get(body, "result"))
+            job_ended(j, value_get(body, "result"));
+        return;
     case FRAME_WORKER_GONE:
         if (!j)
             j = worker_gone_unheard(l, body);

@@ -25,7 +25,7 @@ struct attempt {
     struct plan plan;
     const char *dir, *work; /* absolute */
     char instance[64];
-    const char *group;      /* name of its cgroup: its supervisor's */
+    const char *group;      /* name of its cgroup: its supervisor's; NULL: it has none */
     uid_t uid;              /* of the payload; (uid_t)-1: the worker's */
     gid_t gid;
     int lock_fd; /* -1: not made */

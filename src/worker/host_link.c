@@ -112,6 +112,12 @@ int host_link_send(struct host_link *k, int type, const struct value *body)
     return k->conn ? conn_send(k->conn, type, body) : -ENOTCONN;
 }
 
+void host_link_cork(struct host_link *k, bool corked)
+{
+    if (k->conn)
+        conn_cork(k->conn, corked);
+}
+
 int host_link_flush(struct host_link *k)
 {
     return k->conn ? conn_flush(k->conn) : -ENOTCONN;

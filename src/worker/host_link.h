@@ -20,6 +20,7 @@ struct host_link *host_link_new(struct loop *l, const char *run_dir, host_link_u
 bool host_link_is_up(const struct host_link *k);
 int host_link_send(struct host_link *k, int type,
                    const struct value *body); /* -ENOTCONN while down */
+void host_link_cork(struct host_link *k, bool corked); /* see conn_cork; nothing while it is down */
 int host_link_flush(
     struct host_link *k); /* blocks until all is sent; -ENOTCONN while down */
 void host_link_retry(struct host_link *k); /* now, if down */

@@ -32,12 +32,12 @@ struct fault {
 static const char *cgroup_of(const struct supervisor *s)
 {
     const struct cgroup_base *g = s->rt->cgroups;
-    if (!strcmp(cgroup_base_kind(g), "none"))
+    if (!s->at->group || !strcmp(cgroup_base_kind(g), "none"))
         return "";
     return arena_fmt(s->at->arena, "%s/%s", cgroup_base_path(g), s->at->group) ?: "";
 }
 
-static void make_view(struct supervisor *s)
+void payload_view(struct supervisor *s)
 {
     struct attempt *at = s->at;
     const struct plan *p = &at->plan;
@@ -76,8 +76,8 @@ static int start_failed(struct supervisor *s, int blame, const char *code,
     return -(err->code ? err->code : EIO);
 }
 
-static int plugin_failed(struct supervisor *s, const char *code,
-                         const struct runtime_said *said, const struct berth_error *err)
+int payload_plugin_failed(struct supervisor *s, const char *code,
+                          const struct runtime_said *said, const struct berth_error *err)
 {
     struct failure *f = &s->end.failure;
     failure_set(f, said->verdict ? said->verdict : BERTH_VERDICT_RUNTIME_ERROR,
@@ -178,10 +178,10 @@ static int build_command(struct supervisor *s)
     if (rc < 0 && !err.code)
         berth_fail(&err, -rc, "plugin '%s' failed without saying why", rt->block->plugin);
     if (rc < 0)
-        return plugin_failed(s, "command", &rt->said, &err);
+        return payload_plugin_failed(s, "command", &rt->said, &err);
     const struct berth_command *cmd = &s->command->cmd;
     if (choose_ids(s, cmd, &err) < 0)
-        return plugin_failed(s, "command", &rt->said, &err);
+        return payload_plugin_failed(s, "command", &rt->said, &err);
     s->held = enforce_command(rt, cmd, s->at->uid != (uid_t)-1);
     if (cmd->stop_signal > 0)
         s->stop_signal = cmd->stop_signal;
@@ -291,7 +291,7 @@ static void read_fault(struct supervisor *s)
     if (s->fault_fd < 0)
         return;
     if (read(s->fault_fd, &f, sizeof f) == sizeof f)
-        plugin_failed(s, "run", &f.said, &f.err);
+        payload_plugin_failed(s, "run", &f.said, &f.err);
     close(take_fd(s->fault_fd));
 }
 
@@ -376,7 +376,7 @@ static bool wants_disk(const struct supervisor *s)
 int payload_prepare(struct supervisor *s)
 {
     struct berth_error err = {0};
-    make_view(s);
+    payload_view(s);
     s->held.limits = BERTH_LIMIT_ALL;
     int rc = runtime_is_full(s->rt) ? 0 : build_command(s);
     if (rc == 0)

@@ -37,7 +37,7 @@ static struct value usage(const struct supervisor *s, struct arena *a)
     struct value map = value_new_map(a);
     bool own =
         e->reaped && !e->is_engine; /* an engine's client says nothing of the payload */
-    put_known(a, &map, "wall_ms", e->reaped ? e->wall_ms : -1);
+    put_known(a, &map, "wall_ms", e->reaped || s->answer ? e->wall_ms : -1);
     put_known(a, &map, "user_ms",
               first_known(e->engine.user_ms, e->usage.user_ms,
                           own ? e->status.user_us / 1000 : -1));
@@ -132,6 +132,8 @@ static void put_output(struct supervisor *s, struct arena *a, struct value *r)
         output_tail(s->out[0].file, max < OUTPUT_TAIL ? max : OUTPUT_TAIL, &out);
     if (s->out[1].file)
         output_tail(s->out[1].file, STDERR_TAIL, &tail);
+    if (s->answer && s->answer->output)
+        buf_add(&out, s->answer->output, s->answer->output_len);
     value_put_bin(a, r, "output", out.data ? out.data : "", out.len);
     value_put_bool(a, r, "output_truncated",
                    output_total(s->out[0].file) > out.len || s->end.cut);

@@ -66,6 +66,7 @@ struct supervisor {
     struct enforce_view held;
     struct cgroup *cgroup;
     struct command *command; /* only while launching */
+    const struct berth_answer *answer; /* the plugin's, in place of all that is below; NULL: none */
     struct spawned payload;  /* pid 0: none */
     struct loop_child *watch;
     int fault_fd; /* full form: what `run` says when it fails */
@@ -113,6 +114,10 @@ int supervisor_signal_engine(struct supervisor *s, int signo);
 int payload_prepare(
     struct supervisor *s); /* work directory and view; failure is in end.failure */
 int payload_launch(struct supervisor *s);
+void payload_view(struct supervisor *s); /* the task, as the plugin sees it */
+/* Keeps what the plugin said about the failure of that callback. */
+int payload_plugin_failed(struct supervisor *s, const char *code,
+                          const struct runtime_said *said, const struct berth_error *err);
 void payload_signal(struct supervisor *s, int signo);
 void payload_kill(struct supervisor *s);
 /* Kills what is left after the payload itself. 0 nothing is left; -EAGAIN something is. */

@@ -85,7 +85,8 @@ static void link_up(void *arg)
 {
     struct worker *w = arg;
     send_hello(w);
-    sweep_send_pending(w); /* before the probe: an attempt that has ended must not be begun once more */
+    sweep_send_pending(
+        w); /* before the probe: an attempt that has ended must not be begun once more */
     probe_send(w);
 }
 
@@ -188,13 +189,14 @@ static int set_up(struct worker *w, const struct worker_start *start,
     w->sigchld = loop_signal_add(w->loop, SIGCHLD, on_sigchld, w);
     w->monitor = loop_io_add(w->loop, w->monitor_fd, EPOLLIN, on_monitor, w);
     w->fork_defer = loop_defer_add(w->loop, worker_fork_all, w);
+    w->answer_defer = loop_defer_add(w->loop, worker_answered, w);
     w->probe_timer = loop_timer_add(w->loop, 0, probe_turn, w);
     w->reap_timer = loop_timer_add(w->loop, 0, worker_reap_all, w);
     w->sweep_timer = loop_timer_add(w->loop, 0, sweep_turn, w);
     w->lock_timer = loop_timer_add(w->loop, 0, lock_turn, w);
     w->link = host_link_new(w->loop, start->config->run_dir, link_up, NULL, link_frame, w);
-    if (!w->sigterm || !w->sigchld || !w->monitor || !w->fork_defer || !w->probe_timer ||
-        !w->reap_timer || !w->sweep_timer || !w->lock_timer || !w->link)
+    if (!w->sigterm || !w->sigchld || !w->monitor || !w->fork_defer || !w->answer_defer ||
+        !w->probe_timer || !w->reap_timer || !w->sweep_timer || !w->lock_timer || !w->link)
         return berth_fail(err, ENOMEM, "out of memory");
     return 0;
 }

@@ -34,7 +34,7 @@ struct worker {
     int lock_fd; /* -1: not open yet */
     bool lock_waits;
     struct loop_signal *sigterm, *sigchld;
-    struct loop_defer *fork_defer;
+    struct loop_defer *fork_defer, *answer_defer;
     struct loop_timer *probe_timer, *sweep_timer, *lock_timer;
     struct helper *probe, *explain;
     struct buf explained; /* msgpack: executer -> how its limits are held; "": not asked */
@@ -60,6 +60,11 @@ bool worker_has_child(const struct worker *w, const char *id, int number);
 bool worker_owns_pid(void *arg, pid_t pid);
 void worker_send_refused(struct worker *w, const char *id, int number,
                          const struct refusal *why, const char *text);
+
+/* answer.c */
+/* False: the plugin does not answer this one, it needs a process. */
+bool worker_answer(struct worker *w, struct attempt *at);
+void worker_answered(void *worker); /* at the end of a turn: sends the answers */
 
 /* sweep.c */
 /* A supervisor died (group: its own, or ""): kills and removes what is left, for as long as it takes, then tells

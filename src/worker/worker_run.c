@@ -193,6 +193,11 @@ void worker_run(struct worker *w, const struct value *body)
         free(r);
         return;
     }
+    if (worker_answer(w, at)) {
+        attempt_free(at);
+        free(r);
+        return;
+    }
     r->at = at;
     LL_APPEND(w->runs, r);
     loop_defer_run(w->fork_defer);

@@ -20,6 +20,7 @@ conforms() { # NAME LEAST-NUMBER-OF-CHECKS ARGUMENT...
 conforms "null" 30 --image image "$plugins/null.so" "instances=$T" -- print=hello exit=0
 like "$(cat "$T/report")" "it returned 0" "null: its task ran"
 conforms "null, with a task that fails" 30 "$plugins/null.so" -- fail=EIO
+conforms "null, which answers at once" 30 "$plugins/null.so" at_once=true -- x
 conforms "process" 20 "$plugins/process.so" -- echo 'a b' '$c'
 unlike "$(cat "$T/report")" "no good command" "process: it made a command"
 conforms "process, with options" 20 --executer bind_rw=/tmp,/var/tmp --executer nice=5 --executer io_class=idle \

@@ -17,6 +17,9 @@ runtimes_extra=", { plugin = \"null\"; instances = \"$T/instances\"; }
   , { plugin = \"process\"; name = \"poor\"; capabilities = [ \"setuid\", \"kill\" ]; }"
 executers_extra=', { name = "null"; runtime = "null"; image = "image"; }
   , { name = "poor"; runtime = "poor"; command = [ "/bin/true" ]; }'
+runtimes_extra+=', { plugin = "null"; name = "at-once"; at_once = true; }'
+executers_extra+=', { name = "at-once"; runtime = "at-once"; }
+  , { name = "held"; runtime = "at-once"; require = [ "pids" ]; resources = { pids = 5; }; }'
 for callback in prepare run collect; do
     for how in fail hang crash; do
         faulty "$callback-$how"
@@ -134,6 +137,25 @@ like "$(runtime start-fail .detail)" "start failed on request" "start-fail: its 
 like "$(berth executers --json | jq -c '.executers[]|select(.name=="probe-fail")')" '"healthy":false' "its executer is shown as not usable"
 ok '! curl -sf "$url/readyz"' "the node is not ready as long as a runtime is not usable"
 like "$(curl -s "$url/readyz")" "not usable" "and says which"
+
+# ---- answers without a process ----
+
+wait_for '[ "$(runtime at-once .healthy)" = true ]'
+result=$(berth submit -e at-once --wait --json -- print=x <<<"in and out"); ends "answered at once" "succeeded  1"
+is "$(get '.output_b64' | base64 -d) $(get '.limits.enforced.memory')" "in and out no" "its output, and that nothing held it"
+is "$(left_attempts)" "" "it has no directory"
+if [ "$(berth explain held --json | jq -r '.limits.pids.enforced')" != no ]; then
+    result=$(run held -- print=x); ends "a limit is required" "succeeded  1"
+    is "$(get '.output_b64' | base64 -d)" "x" "so that one is run in a process that the limit can hold"
+else
+    skip_machine "no cgroup to hold a limit" 2
+fi
+for i in $(seq 200); do
+    [ $((i % 50)) -ne 0 ] || kill -KILL "$(role_pid at-once)"
+    berth submit -e at-once --id "once$i" </dev/null
+done >/dev/null
+for i in $(seq 200); do result_of "once$i" | jq -r .verdict; done >"$T/once"
+is "$(sort "$T/once" | uniq -c | xargs)" "200 succeeded" "none is lost with its worker"
 
 if [ "$(id -u)" -eq 0 ]; then
     like "$(runtime poor .detail)" "'poor'.*setgid.*sys_admin.*capabilities.*berth.conf:[0-9]+" \
