@@ -116,3 +116,29 @@ redis_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(REDIS_CFLAGS) $(OPENSSL_CFLAGS)
 redis_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 redis_la_LIBADD = $(REDIS_LIBS) $(OPENSSL_LIBS)
 endif
+
+ZEROMQ_SOURCES = \
+	plugins/transport-zeromq/zeromq.h \
+	plugins/transport-zeromq/zeromq_answer.c \
+	plugins/transport-zeromq/zeromq_body.c \
+	plugins/transport-zeromq/zeromq_body.h \
+	plugins/transport-zeromq/zeromq_endpoint.c \
+	plugins/transport-zeromq/zeromq_endpoint.h \
+	plugins/transport-zeromq/zeromq_keys.c \
+	plugins/transport-zeromq/zeromq_keys.h \
+	plugins/transport-zeromq/zeromq_pack.c \
+	plugins/transport-zeromq/zeromq_pack.h \
+	plugins/transport-zeromq/zeromq_peer.c \
+	plugins/transport-zeromq/zeromq_plugin.c \
+	plugins/transport-zeromq/zeromq_serve.c \
+	plugins/transport-zeromq/zeromq_tick.c \
+	plugins/transport-zeromq/zeromq_wire.c \
+	plugins/transport-zeromq/zeromq_wire.h \
+	$(NULL)
+if PLUGIN_ZEROMQ
+pkglib_LTLIBRARIES += zeromq.la
+zeromq_la_SOURCES = $(ZEROMQ_SOURCES)
+zeromq_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(ZEROMQ_CFLAGS)
+zeromq_la_LDFLAGS = $(PLUGIN_LDFLAGS)
+zeromq_la_LIBADD = $(ZEROMQ_LIBS)
+endif

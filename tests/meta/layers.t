@@ -77,6 +77,7 @@ one_user 'dlfcn\.h' 'src/plugin/loader\.c'
 one_user 'curl/.*' 'src/fetch/[a-z_-]*\.c'
 one_user 'hiredis/.*' 'plugins/transport-redis/redis_resp\.c'
 one_user 'openssl/.*' 'plugins/transport-redis/redis_tls\.c'
+one_user 'zmq\.h' 'plugins/transport-zeromq/zeromq_wire\.c'
 one_user 'microhttpd\.h' 'plugins/transport-http/[a-z_]*\.[ch]'
 
 # ---- a plugin sees the public headers, libc, its own files and its own library ----
@@ -87,6 +88,7 @@ libc+='|string|strings|time|unistd|(arpa|asm|linux|net|netinet)/[a-z0-9_]+|sys/[
 own_library() { # PLUGIN-FOLDER: regex of its library's headers
     case $1 in
     */transport-http) echo 'microhttpd\.h' ;;
+    */transport-zeromq) echo 'zmq\.h' ;;
     */transport-redis) echo '(hiredis|openssl)/[a-z0-9_]+\.h' ;;
     *) echo 'none' ;;
     esac
