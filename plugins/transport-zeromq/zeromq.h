@@ -92,7 +92,9 @@ struct zeromq {
     int64_t last_proof;
     bool draining;
     int timer, zap_watch, soon; /* soon: results are to be sent */
-    int64_t announced_ms;       /* connect: READY was sent */
+    /* connect */
+    int64_t announced_ms; /* READY was sent */
+    int64_t heard_ms;     /* the broker's last word, or a new connection */
     unsigned announced_credit;
 };
 

@@ -260,7 +260,6 @@ static int zeromq_start(struct berth_ctx *ctx, struct berth_error *err)
         .take_listen_fd = &z->listen_fd,
         .identity = z->identity,
         .max_bytes = 2 * z->max_message, /* what is a little too large gets an answer */
-        .heartbeat_ms = (int)z->heartbeat_ms,
         .public_key = curve ? z->public_key : NULL,
         .secret_key = curve ? z->secret_key : NULL,
         .server_key = z->server_key,

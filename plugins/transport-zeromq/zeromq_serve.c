@@ -278,8 +278,10 @@ static bool serve(struct zeromq *z, const struct wire_in *in, struct berth_messa
     s.peer = peer_of_route(z, in->route, in->route_len, in->user);
     if (s.peer)
         peer_heard(z, s.peer);
-    if (z->connect)
+    if (z->connect) {
+        z->heard_ms = zeromq_now(z);
         z->ctx->host->polled(z->ctx);
+    }
     if (!check(&s, &tenant))
         return false;
     if (s.type == BODY_READY)

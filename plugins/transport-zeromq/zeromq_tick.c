@@ -10,11 +10,9 @@
 static void tick_presence(struct zeromq *z, struct peer *p, int64_t now)
 {
     int64_t silent = now - p->heard_ms;
-    if (p->gone)
-        return;
     if (silent >= ZEROMQ_SILENT * z->heartbeat_ms)
         peer_lost(z, p);
-    else if (silent >= z->heartbeat_ms && now - p->pinged_ms >= z->heartbeat_ms)
+    if (silent >= z->heartbeat_ms && now - p->pinged_ms >= z->heartbeat_ms)
         answer_ping(z, p, p->proof ? p->proof : -1);
 }
 
@@ -51,9 +49,19 @@ void tick_announce(struct zeromq *z)
     answer_ready(z, NULL, z->broker != NULL);
 }
 
-static void tick_broker(struct zeromq *z)
+/* A broker whose machine has vanished does not say so. */
+static void tick_connection(struct zeromq *z, int64_t now)
+{
+    if (now - z->heard_ms < ZEROMQ_SILENT * z->heartbeat_ms)
+        return;
+    z->heard_ms = now;
+    wire_reconnect(z->wire, z->endpoint.text);
+}
+
+static void tick_broker(struct zeromq *z, int64_t now)
 {
     const struct peer *p = z->broker;
+    tick_connection(z, now);
     if (!p || !p->ready || p->gone)
         tick_announce(z);
     else if (answer_credit(z, p) != z->announced_credit)
@@ -86,13 +94,14 @@ static void tick(struct berth_ctx *ctx, void *arg)
             tick_end(z, p);
     }
     if (z->connect)
-        tick_broker(z);
+        tick_broker(z, now);
     ctx->host->wake(ctx);
 }
 
 void tick_start(struct zeromq *z)
 {
     z->timer = z->ctx->host->watch_timer(z->ctx, ZEROMQ_TICK_MS, tick, z);
+    z->heard_ms = zeromq_now(z);
     if (z->connect)
         tick_announce(z);
 }

@@ -54,9 +54,11 @@ static int set_limits(struct wire *w, const struct wire_config *c)
     rc |= set_int(w->socket, ZMQ_LINGER, 0);
     rc |= set_int(w->socket, ZMQ_IPV6, 1);
     rc |= set_int(w->socket, ZMQ_HANDSHAKE_IVL, 10000);
-    rc |= set_int(w->socket, ZMQ_HEARTBEAT_IVL, c->heartbeat_ms);
-    rc |= set_int(w->socket, ZMQ_HEARTBEAT_TIMEOUT, 2 * c->heartbeat_ms);
-    rc |= set_int(w->socket, ZMQ_HEARTBEAT_TTL, 3 * c->heartbeat_ms);
+    /* Not libzmq's heartbeats: they take a peer that reads slowly for dead. */
+    rc |= set_int(w->socket, ZMQ_TCP_KEEPALIVE, 1);
+    rc |= set_int(w->socket, ZMQ_TCP_KEEPALIVE_IDLE, 60);
+    rc |= set_int(w->socket, ZMQ_TCP_KEEPALIVE_INTVL, 15);
+    rc |= set_int(w->socket, ZMQ_TCP_KEEPALIVE_CNT, 4);
     return rc;
 }
 
@@ -153,6 +155,12 @@ void wire_close(struct wire *w)
     while (w->context && zmq_ctx_term(w->context) < 0 && zmq_errno() == EINTR)
         ;
     free(w);
+}
+
+void wire_reconnect(struct wire *w, const char *endpoint)
+{
+    if (zmq_disconnect(w->socket, endpoint) == 0)
+        zmq_connect(w->socket, endpoint);
 }
 
 int wire_fd(const struct wire *w)

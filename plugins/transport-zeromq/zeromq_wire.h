@@ -19,7 +19,6 @@ struct wire_config {
     int *take_listen_fd;  /* bind: the listening socket; -1 when it was taken */
     const char *identity; /* connect: what the broker sees; NULL none */
     size_t max_bytes;     /* of a frame; who sends a larger one is disconnected */
-    int heartbeat_ms;
     /* CURVE; NULL none */
     const char *public_key, *secret_key, *server_key; /* server_key: connect only */
 };
@@ -41,6 +40,8 @@ typedef bool wire_allow_fn(void *arg, const char *key);
 /* Starts libzmq's threads. 0 or -errno, *ret_what says what failed. */
 int wire_open(const struct wire_config *config, struct wire **ret, const char **ret_what);
 void wire_close(struct wire *w);   /* NULL: nothing. Does not wait for peers. */
+/* connect: a new connection in place of one that may be dead. */
+void wire_reconnect(struct wire *w, const char *endpoint);
 int wire_fd(const struct wire *w); /* readable: look, at both */
 /* bind with CURVE: answers those who ask to connect. zap_fd: -1 none. */
 int wire_zap_fd(const struct wire *w);
