@@ -227,6 +227,7 @@ berth_conform_SOURCES = \
 	src/conform/general.c \
 	src/conform/lender.c \
 	src/conform/lender.h \
+	src/conform/lender_queue.c \
 	src/conform/rules.h \
 	src/conform/runtime.c \
 	src/conform/transport.c \

@@ -224,7 +224,8 @@ void rules_load(void *arg)
     if (d->transport) {
         expect(!d->capabilities || !d->capabilities[0], "berth-plugin(3), THE DESCRIPTOR",
                "a transport asks for no capability");
-        expect(!(c.plugin->transport.flags & ~BERTH_TRANSPORT_DURABLE),
+        expect(!(c.plugin->transport.flags &
+                 ~(BERTH_TRANSPORT_DURABLE | BERTH_TRANSPORT_RESUMES)),
                "berth/transport.h, struct berth_transport", "its flags are known");
     }
     tell_kind(c.plugin);

@@ -42,7 +42,7 @@ __attribute__((format(printf, 2, 3))) static void broken(struct lender *l,
         l->broken(l, text);
 }
 
-static struct lender *on_thread(struct berth_ctx *ctx, const char *service)
+struct lender *lender_on_thread(struct berth_ctx *ctx, const char *service)
 {
     struct lender *l = of(ctx);
     if (!pthread_equal(pthread_self(), l->thread))
@@ -73,7 +73,7 @@ static int lend_fail(struct berth_ctx *ctx, struct berth_error *err, int code,
                      const char *format, ...)
 {
     va_list ap;
-    on_thread(ctx, "fail");
+    lender_on_thread(ctx, "fail");
     if (err) {
         va_start(ap, format);
         err->code = code;
@@ -105,7 +105,7 @@ static void check_name(struct lender *l, const struct berth_option *table,
 static const struct options *own(struct berth_ctx *ctx, const char *service,
                                  const char *name, unsigned types)
 {
-    struct lender *l = on_thread(ctx, service);
+    struct lender *l = lender_on_thread(ctx, service);
     check_name(l, l->table, service, name, types);
     return l->options;
 }
@@ -113,7 +113,7 @@ static const struct options *own(struct berth_ctx *ctx, const char *service,
 static const struct options *of_task(struct berth_ctx *ctx, const char *service,
                                      const char *name, unsigned types)
 {
-    struct lender *l = on_thread(ctx, service);
+    struct lender *l = lender_on_thread(ctx, service);
     check_name(l, l->task_table, service, name, types);
     return l->task_options;
 }
@@ -145,7 +145,7 @@ static const char *lend_option_item(struct berth_ctx *ctx, const char *name, siz
 
 static int64_t lend_now(struct berth_ctx *ctx)
 {
-    on_thread(ctx, "now_ms");
+    lender_on_thread(ctx, "now_ms");
     return now_ms();
 }
 
@@ -202,7 +202,7 @@ static void timer_due(void *arg)
 static int lend_watch_fd(struct berth_ctx *ctx, int fd, uint32_t events, berth_fd_fn *fn,
                          void *arg)
 {
-    struct lender *l = on_thread(ctx, "watch_fd");
+    struct lender *l = lender_on_thread(ctx, "watch_fd");
     struct lender_watch *w = watch_new(l, arg);
     if (!w)
         return -ENOMEM;
@@ -219,7 +219,7 @@ static int lend_watch_fd(struct berth_ctx *ctx, int fd, uint32_t events, berth_f
 static int lend_watch_timer(struct berth_ctx *ctx, int64_t delay_ms, berth_timer_fn *fn,
                             void *arg)
 {
-    struct lender *l = on_thread(ctx, "watch_timer");
+    struct lender *l = lender_on_thread(ctx, "watch_timer");
     struct lender_watch *w = watch_new(l, arg);
     if (!w)
         return -ENOMEM;
@@ -233,7 +233,7 @@ static int lend_watch_timer(struct berth_ctx *ctx, int64_t delay_ms, berth_timer
 
 static void lend_unwatch(struct berth_ctx *ctx, int id)
 {
-    struct lender *l = on_thread(ctx, "unwatch");
+    struct lender *l = lender_on_thread(ctx, "unwatch");
     struct lender_watch *w;
     DL_FOREACH (l->watches, w)
         if (w->id == id)
@@ -256,21 +256,21 @@ static void lend_wake(struct berth_ctx *ctx)
 static void lend_replied(struct berth_ctx *ctx, uint64_t ticket,
                          const struct berth_error *err)
 {
-    struct lender *l = on_thread(ctx, "replied");
+    struct lender *l = lender_on_thread(ctx, "replied");
     if (l->replied)
         l->replied(l, ticket, err);
 }
 
 static void lend_forget(struct berth_ctx *ctx, uint64_t message)
 {
-    struct lender *l = on_thread(ctx, "forget");
+    struct lender *l = lender_on_thread(ctx, "forget");
     if (l->forgotten)
         l->forgotten(l, message);
 }
 
 static void lend_persist(struct berth_ctx *ctx, uint64_t message)
 {
-    struct lender *l = on_thread(ctx, "persist");
+    struct lender *l = lender_on_thread(ctx, "persist");
     if (l->persisted)
         l->persisted(l, message);
 }
@@ -279,7 +279,7 @@ static void lend_persist(struct berth_ctx *ctx, uint64_t message)
 static int lend_query(struct berth_ctx *ctx, const struct berth_query *q,
                       berth_write_fn *write, void *arg, struct berth_error *err)
 {
-    struct lender *l = on_thread(ctx, "query");
+    struct lender *l = lender_on_thread(ctx, "query");
     static const char *const known[] = {
         "tasks", "task",    "result", "cancel", "executers", "runtimes", "explain",
         "stats", "metrics", "health", "ready",  "drain",     "undrain"};
@@ -299,7 +299,7 @@ static int lend_log_open(struct berth_ctx *ctx, const char *id, int stream, uint
                          berth_timer_fn *fn, void *arg, struct berth_error *err)
 {
     (void)id, (void)offset, (void)fn, (void)arg, (void)err;
-    struct lender *l = on_thread(ctx, "log_open");
+    struct lender *l = lender_on_thread(ctx, "log_open");
     if (stream != 1 && stream != 2)
         broken(l, "log_open: there is no stream %d", stream);
     return ++l->next_watch;
@@ -308,19 +308,19 @@ static int lend_log_open(struct berth_ctx *ctx, const char *id, int stream, uint
 static int lend_log_read(struct berth_ctx *ctx, int handle, void *buf, size_t len)
 {
     (void)handle, (void)buf, (void)len;
-    on_thread(ctx, "log_read");
+    lender_on_thread(ctx, "log_read");
     return -ENODATA;
 }
 
 static void lend_log_close(struct berth_ctx *ctx, int handle)
 {
     (void)handle;
-    on_thread(ctx, "log_close");
+    lender_on_thread(ctx, "log_close");
 }
 
 static void lend_polled(struct berth_ctx *ctx)
 {
-    on_thread(ctx, "polled");
+    lender_on_thread(ctx, "polled");
 }
 
 /* ---- for runtimes ---- */
@@ -365,7 +365,7 @@ static void lend_command_arg(struct berth_ctx *ctx, struct berth_command *cmd,
                              const char *format, ...)
 {
     va_list ap;
-    on_thread(ctx, "command_arg");
+    lender_on_thread(ctx, "command_arg");
     va_start(ap, format);
     command_arg(container_of(cmd, struct command, cmd), format, ap);
     va_end(ap);
@@ -374,7 +374,7 @@ static void lend_command_arg(struct berth_ctx *ctx, struct berth_command *cmd,
 static void lend_command_env(struct berth_ctx *ctx, struct berth_command *cmd,
                              const char *name, const char *value)
 {
-    struct lender *l = on_thread(ctx, "command_env");
+    struct lender *l = lender_on_thread(ctx, "command_env");
     if (!name || !*name || strchr(name, '=')) {
         broken(l, "command_env: '%.100s' is no name of a variable", name ? name : "");
         return;
@@ -388,7 +388,7 @@ static void lend_command_env(struct berth_ctx *ctx, struct berth_command *cmd,
 
 static void lend_blame(struct berth_ctx *ctx, int verdict, int blame, const char *detail)
 {
-    struct lender *l = on_thread(ctx, "blame");
+    struct lender *l = lender_on_thread(ctx, "blame");
     if (!*berth_verdict_name(verdict))
         broken(l, "blame: there is no verdict %d", verdict);
     if (!*berth_blame_name(blame))
@@ -440,6 +440,8 @@ int lender_init(struct lender *l, bool runtime)
     *l = (struct lender){.services = runtime ? for_runtimes : for_transports,
                          .thread = pthread_self(),
                          .loop = loop_new()};
+    if (!runtime)
+        lender_lend_queue(&l->services);
     l->ctx.host = &l->services;
     if (l->loop && loop_on_wake(l->loop, woken, l) == 0)
         return 0;

@@ -47,5 +47,8 @@ void lender_fini(struct lender *l); /* and the options */
 /* Serves watches, timers and wake-ups until one of them wakes the host, or for so long. */
 void lender_serve(struct lender *l, int64_t ms);
 int lender_watch_count(const struct lender *l);
+/* For the services themselves. */
+struct lender *lender_on_thread(struct berth_ctx *ctx, const char *service);
+void lender_lend_queue(struct berth_host *services);
 
 #endif

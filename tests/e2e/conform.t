@@ -57,6 +57,40 @@ else
     skip "the http plugin was not built" 9
 fi
 
+if [ -f "$plugins/redis.so" ]; then
+    conforms "redis, without a server" 30 "$plugins/redis.so" queue=q url=redis://127.0.0.1:1/0
+else
+    skip "the redis plugin was not built" 3
+fi
+
+if [ -f "$plugins/zeromq.so" ]; then
+    zmq_python=python3
+    python3 -c 'import msgpack, zmq' 2>/dev/null || zmq_python=/usr/bin/python3
+    cat >"$T/client.py" <<'C'
+from zeromq_peer import *
+p = Peer(f"feed{os.getpid()}")
+for i in range(3):
+    task = {"id": f"t{os.getpid()}-{i}", "executer": "x"}
+    p.send("SUBMIT", task)
+    p.send("SUBMIT", task)
+    kind = p.recv()[0]
+    while kind not in ("RESULT", "ERROR"):
+        kind = p.recv()[0]
+    p.ack(task["id"])
+    p.send("STATUS", {"id": task["id"]})
+    p.send("CANCEL", {"id": "x"})
+p.send("SUBMIT", b"garbage")
+p.send("PING", {})
+p.wait("PONG")
+C
+    feed="env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$srcdir/tests/e2e ENDPOINT=ipc://$T/z $zmq_python $T/client.py"
+    conforms "zeromq, idle" 30 "$plugins/zeromq.so" "endpoint=ipc://$T/z"
+    conforms "zeromq, to a broker" 30 "$plugins/zeromq.so" "endpoint=ipc://$T/z" mode=connect
+    conforms "zeromq, served" 40 --messages 30 --feed "$feed" "$plugins/zeromq.so" "endpoint=ipc://$T/z" heartbeat=200ms
+else
+    skip "the zeromq plugin was not built" 9
+fi
+
 mkdir "$T/hello"
 cp "$srcdir"/examples/plugin-hello/* "$T/hello/"
 chmod -R go-w "$T/hello"
