@@ -50,6 +50,7 @@ UNIT_TESTS = \
 	tests/unit/test-value \
 	tests/unit/test-worker-faults \
 	tests/unit/test-worker \
+	tests/unit/test-zeromq-parts \
 	$(NULL)
 check_PROGRAMS += $(UNIT_TESTS)
 # The tests of a plugin are its host, and link what it is made of.
@@ -59,6 +60,9 @@ tests_unit_test_stdio_SOURCES = tests/unit/test-stdio.c tests/fake-host.h $(STDI
 tests_unit_test_http_parts_SOURCES = tests/unit/test-http-parts.c \
 	plugins/transport-http/http_buf.c plugins/transport-http/http_error.c \
 	plugins/transport-http/http_media.c plugins/transport-http/http_target.c
+tests_unit_test_zeromq_parts_SOURCES = tests/unit/test-zeromq-parts.c \
+	plugins/transport-zeromq/zeromq_body.c plugins/transport-zeromq/zeromq_endpoint.c \
+	plugins/transport-zeromq/zeromq_keys.c plugins/transport-zeromq/zeromq_pack.c
 
 if PLUGIN_REDIS
 REDIS_TESTS = tests/unit/test-redis-parts
@@ -183,6 +187,10 @@ E2E_TESTS = \
 	tests/e2e/store.t \
 	tests/e2e/user.t \
 	tests/e2e/verdicts.t \
+	tests/e2e/zeromq-bad.t \
+	tests/e2e/zeromq-keys.t \
+	tests/e2e/zeromq-owed.t \
+	tests/e2e/zeromq.t \
 	$(NULL)
 BENCH_TESTS = \
 	tests/bench/quick.t \
@@ -220,6 +228,8 @@ SHARED_BY_TESTS = \
 	tests/e2e/http.sh \
 	tests/e2e/redis.sh \
 	tests/e2e/wire.py \
+	tests/e2e/zeromq.sh \
+	tests/e2e/zeromq_peer.py \
 	tests/fake-host.h \
 	tests/guest/guest.sh \
 	tests/guest/image.sh \

@@ -86,7 +86,7 @@ like "$out" "process +runtime" "plugin list: a table"
 run 0 "plugin list --json" berth plugin list --json
 is_json "plugin list --json"
 is "$(get '[.plugins[] | select(.kind == "broken")] | length')" 0 "plugin list --json: none is broken"
-is "$(get '[.plugins[] | .name + " " + .kind] | sort | join(", ")')" "http transport, null runtime, process runtime, redis transport, stdio transport" "plugin list --json: all of them"
+is "$(get '[.plugins[] | .name + " " + .kind] | sort | join(", ")')" "http transport, null runtime, process runtime, redis transport, stdio transport, zeromq transport" "plugin list --json: all of them"
 run 0 "plugin show" berth plugin show http
 like "$out" "token_file" "plugin show: the options"
 run 0 "plugin show --json" berth plugin show process --json

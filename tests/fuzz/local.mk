@@ -16,6 +16,7 @@ FUZZ_TESTS = \
 	tests/fuzz/fuzz-value \
 	tests/fuzz/fuzz-wire \
 	tests/fuzz/fuzz-worker \
+	tests/fuzz/fuzz-zeromq \
 	$(NULL)
 if PLUGIN_HTTP
 FUZZ_TESTS += tests/fuzz/fuzz-http
@@ -71,6 +72,10 @@ tests_fuzz_fuzz_wire_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_worker_SOURCES = tests/fuzz/fuzz-worker.c $(NULL_SOURCES)
 tests_fuzz_fuzz_worker_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_worker_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_zeromq_SOURCES = tests/fuzz/fuzz-zeromq.c \
+	plugins/transport-zeromq/zeromq_body.c plugins/transport-zeromq/zeromq_pack.c
+tests_fuzz_fuzz_zeromq_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_zeromq_LDFLAGS = $(FUZZ_LINK)
 if PLUGIN_HTTP
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz-http.c $(HTTP_SOURCES)
 tests_fuzz_fuzz_http_CFLAGS = $(AM_CFLAGS) $(HTTP_CFLAGS)
