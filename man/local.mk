@@ -7,6 +7,7 @@ dist_man_MANS = \
 	man/berth-plugin.3 \
 	man/berth-process.7 \
 	man/berth-redis.7 \
+	man/berth-zeromq.7 \
 	man/berth.1 \
 	man/berth.conf.5 \
 	man/berthd.8 \

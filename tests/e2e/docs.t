@@ -27,7 +27,7 @@ keys_in_source() {
     sed -n 's/.*KEY("\([a-z_]*\)", FIELD.*/\1/p' "$srcdir"/src/config/load_*.c | sort -u
 }
 keys_in_sample() { # also those behind '#'; without what belongs to a plugin, and names of variables
-    grep -oE '(^|[{;#]) *[a-z_]+ = ' "$srcdir/conf/berth.conf" | tr -d '{;#= ' | grep -vxE "listen|url|queue" | sort -u
+    grep -oE '(^|[{;#]) *[a-z_]+ = ' "$srcdir/conf/berth.conf" | tr -d '{;#= ' | grep -vxE "listen|url|queue|endpoint" | sort -u
 }
 top_level='host|plugin_path|transports|runtimes|executers|tenants|adhoc'
 
@@ -73,7 +73,9 @@ is "$(complete_berth berth plugin show proc)" "process" "the name of a plugin is
 
 # ---- the plugins ----
 
-for plugin in process http; do
+for plugin in process http redis zeromq; do
+    [ -f "$INST/lib/berth/$plugin.so" ] || continue
+
     page=$srcdir/man/berth-$plugin.7
     berth plugin show "$plugin" --json >"$T/plugin.json"
     jq -r '(.options + .executer_options)[].name' "$T/plugin.json" >"$T/names"

@@ -23,6 +23,11 @@ peer() { # runs the snippet on standard input
     PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$srcdir/tests/e2e timeout 300 "$python" "$T/snippet.$BASHPID.py" 2>&1
 }
 
+manual() { # N: the N-th indented display of berth-zeromq(7), as it is typed
+    awk -v n="$1" '/^\.Bd -literal -offset/ {show = ++i == n; next} /^\.Ed/ {show = 0} show' \
+        "$srcdir/man/berth-zeromq.7" | sed 's/\\e/\\/g'
+}
+
 zeromq_config() { # [KEYS OF THE TRANSPORT]: the base config with a zeromq transport
     local keys=${1:-}
     [[ $keys = *endpoint\ =* ]] || keys+=" endpoint = \"$ENDPOINT\";"

@@ -130,6 +130,12 @@ say(p.result("online")["verdict"], p.quiet("ACCEPTED", 0.3))
 PY
 )" "succeeded True" "not durable: the result is the acknowledgement"
 
+# ---- the manual's client ----
+
+manual 1 >"$T/example.py"
+is "$("$python" "$T/example.py" "$ENDPOINT" example-1 2>&1)" "succeeded b'hi\\n'" "the client of berth-zeromq(7) works"
+is "$("$python" "$T/example.py" "$ENDPOINT" example-1 2>&1)" "succeeded b'hi\\n'" "a second time, too"
+
 # ---- drain ----
 
 drained() {
