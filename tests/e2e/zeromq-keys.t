@@ -32,14 +32,13 @@ secret() { # FILE: only the host may read it
     [ "$(id -u)" -ne 0 ] || chown 65533:65533 "$1"
 }
 key() { # NAME: a pair of keys in NAME.key, the public one in NAME.pub
-    sh "$T/makekey" >"$T/makekey.log" 2>&1 || diag "$(cat "$T/makekey.log")"
-    mv berth.key "$T/$1.key"
+    (cd "$T" && sh makekey) >"$T/makekey.log" 2>&1 || diag "$(cat "$T/makekey.log")"
+    mv "$T/berth.key" "$T/$1.key"
     secret "$T/$1.key"
     sed -n 's/^public //p' "$T/$1.key" >"$T/$1.pub"
 }
 # As berth-zeromq(7) says to make them.
 manual 2 | sed "s|python3|$python|" >"$T/makekey"
-cd "$T" || exit 99
 for name in server red blue nobody; do key "$name"; done
 {
     echo "# who may connect"
