@@ -156,6 +156,7 @@ unsigned answer_credit(struct zeromq *z, const struct peer *p);
 
 /* tick.c */
 void tick_start(struct zeromq *z);
+void tick_keys(struct zeromq *z); /* reads the list of clients again if it has changed */
 void tick_announce(struct zeromq *z); /* connect: READY to the broker */
 
 #endif

@@ -48,6 +48,7 @@ static void zeromq_drain(struct berth_ctx *ctx, int on)
     DL_FOREACH (z->peers, p)
         if (p->ready && !p->gone)
             answer_ready(z, p, true);
+    ctx->host->wake(ctx);
 }
 
 /* ---- options ---- */
@@ -226,7 +227,8 @@ static int zeromq_open(struct berth_ctx *ctx, struct berth_error *err)
 
 static bool allow(void *arg, const char *key)
 {
-    const struct zeromq *z = arg;
+    struct zeromq *z = arg;
+    tick_keys(z); /* who is refused does not try again */
     return keys_tenant(z->keys, key) != NULL;
 }
 

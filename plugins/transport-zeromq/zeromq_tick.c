@@ -68,7 +68,7 @@ static void tick_broker(struct zeromq *z, int64_t now)
         answer_ready(z, z->broker, true);
 }
 
-static void tick_keys(struct zeromq *z)
+void tick_keys(struct zeromq *z)
 {
     char why[KEYS_WHY];
     int rc = z->keys ? keys_refresh(z->keys, why) : 0;
