@@ -39,7 +39,7 @@ typedef bool wire_allow_fn(void *arg, const char *key);
 
 /* Starts libzmq's threads. 0 or -errno, *ret_what says what failed. */
 int wire_open(const struct wire_config *config, struct wire **ret, const char **ret_what);
-void wire_close(struct wire *w);   /* NULL: nothing. Does not wait for peers. */
+void wire_close(struct wire *w); /* NULL: nothing. Does not wait for peers. */
 /* connect: a new connection in place of one that may be dead. */
 void wire_reconnect(struct wire *w, const char *endpoint);
 int wire_fd(const struct wire *w); /* readable: look, at both */
