@@ -75,11 +75,12 @@ class Peer:
             self.seen.append(message)
 
     def quiet(self, kind, seconds=1.0):
-        """True if nothing of this type comes."""
+        """True if nothing more of this type comes."""
+        before = len(self.seen)
         end = time.monotonic() + seconds
         while (message := self.recv(max(0, end - time.monotonic()))) is not None:
             self.seen.append(message)
-        return not any(k == kind for k, _ in self.seen)
+        return not any(k == kind for k, _ in self.seen[before:])
 
     def ready(self):
         self.send("READY", self.hello)
