@@ -60,7 +60,7 @@ static bool is_cancelled(struct redis *r, const struct held *h)
 {
     struct cancels *c;
     HASH_FIND_STR(r->cancels, h->task_id, c);
-    return c && entry_compare(h->entry, c->entry) < 0;
+    return c && !entry_is_later(h->entry, c->entry);
 }
 
 /* Asking the host may end a task at once, and with it change the table: begin anew after each. */

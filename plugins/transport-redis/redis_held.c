@@ -115,13 +115,7 @@ bool held_tell_counts(const struct held *h, uint32_t attempt, uint32_t failures,
     return attempt > 1 || failures || losses;
 }
 
-int entry_compare(const char *a, const char *b)
+bool entry_is_later(const char *a, const char *b)
 {
-    char *rest_a, *rest_b;
-    unsigned long long ms_a = strtoull(a, &rest_a, 10), ms_b = strtoull(b, &rest_b, 10);
-    unsigned long long n_a = *rest_a == '-' ? strtoull(rest_a + 1, NULL, 10) : 0;
-    unsigned long long n_b = *rest_b == '-' ? strtoull(rest_b + 1, NULL, 10) : 0;
-    if (ms_a != ms_b)
-        return ms_a < ms_b ? -1 : 1;
-    return n_a == n_b ? 0 : n_a < n_b ? -1 : 1;
+    return strtoull(a, NULL, 10) > strtoull(b, NULL, 10);
 }

@@ -65,6 +65,7 @@ void held_counts(struct held *h, const char *counts, uint32_t deliveries);
 /* The same for the next host; false if the deliveries alone tell as much. */
 bool held_tell_counts(const struct held *h, uint32_t attempt, uint32_t failures,
                       uint32_t losses, char *ret, size_t size);
-int entry_compare(const char *a, const char *b); /* ids of entries, "ms-n" */
+/* Ids of entries of different streams, "ms-n": within a millisecond nothing tells which was first. */
+bool entry_is_later(const char *a, const char *b);
 
 #endif
