@@ -214,6 +214,8 @@ berth_SOURCES = \
 	src/cli/cmd_query.c \
 	src/cli/cmd_submit.c \
 	src/cli/print.c \
+	src/cli/result.c \
+	src/cli/status.c \
 	$(NULL)
 berth_LDADD = $(CORE_LDADD)
 

@@ -67,12 +67,14 @@ int cli_send(struct cli *c, int type, const struct value *body);
 /* The next frame; an ERROR frame is turned into a failure. 0 or -errno. */
 int cli_recv(struct cli *c, int *ret_type, struct value *ret);
 struct value cli_question(struct cli *c, const char *what, const char *id);
-int cli_print_json(struct cli *c,
-                   const struct value *v); /* one line, or indented on a terminal */
 int cli_verdict_status(const char *verdict);
 
-/* print.c */
-void print_text(const char *s); /* control characters made harmless */
+/* print.c, result.c */
+int cli_print_json(struct cli *c,
+                   const struct value *v); /* one line, or indented on a terminal */
+/* What the task printed, and how it ended unless quiet; gives the exit status. */
+int print_result(struct cli *c, const struct value *result, bool quiet);
+void print_text(const char *s);           /* control characters made harmless */
 void print_line(FILE *to, const char *s); /* likewise */
 void print_output(FILE *to, const char *s, size_t len); /* likewise, on a terminal */
 void print_time(int64_t unix_ms);

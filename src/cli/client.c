@@ -90,34 +90,6 @@ int cli_flags(struct cli *c, const struct flag *flags, int argc, char **argv, in
     return n;
 }
 
-int cli_fail_here(struct cli *c, int status)
-{
-    fprintf(stderr, "berth: %s\n", c->err.text);
-    return status;
-}
-
-int cli_fail(struct cli *c)
-{
-    fprintf(stderr, "berth: %s\n", c->err.text);
-    switch (c->err.code) {
-    case ENOENT:
-        return EXIT_NOT_FOUND;
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case EPIPE:
-        return EXIT_NO_DAEMON;
-    case EINVAL:
-    case EPERM:
-    case E2BIG:
-    case EEXIST:
-    case EAGAIN:
-    case ENOSPC:
-        return EXIT_REFUSED;
-    default:
-        return EXIT_BAD;
-    }
-}
-
 int cli_connect(struct cli *c)
 {
     const char *state, *run = c->run_dir;
@@ -178,23 +150,4 @@ int cli_query(struct cli *c, struct value request, struct value *ret)
     int type;
     int rc = cli_send(c, FRAME_CTL_QUERY, &request);
     return rc < 0 ? rc : cli_recv(c, &type, ret);
-}
-
-int cli_print_json(struct cli *c, const struct value *v)
-{
-    cleanup_buf struct buf out = BUF_INIT;
-    if (value_to_json(v, &out, c->terminal) < 0)
-        return EXIT_BAD;
-    print_output(stdout, out.data, out.len);
-    putchar('\n');
-    fflush(stdout);
-    return EXIT_GOOD;
-}
-
-int cli_verdict_status(const char *verdict)
-{
-    int v = berth_verdict_parse(verdict);
-    if (v == BERTH_VERDICT_SUCCEEDED)
-        return EXIT_GOOD;
-    return v == BERTH_VERDICT_REJECTED ? EXIT_REFUSED : EXIT_VERDICT + v;
 }

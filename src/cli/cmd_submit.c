@@ -221,32 +221,6 @@ static int build(struct cli *c, struct submit *s, char **words, int count)
     return s->file && take_file(c, s) < 0 ? cli_fail_here(c, EXIT_BAD) : EXIT_GOOD;
 }
 
-static void print_stream(const struct value *result, const char *key, FILE *to)
-{
-    const struct value *v = value_get(result, key);
-    if (v && (v->type == VALUE_BIN || v->type == VALUE_STR))
-        print_output(to, v->s, v->len);
-}
-
-static void print_end(const struct value *result)
-{
-    const char *verdict = value_str(result, "verdict", "");
-    const struct value *error = value_get(result, "error");
-    char took[16] = "";
-    format_duration(value_int(value_get(result, "usage"), "wall_ms", 0), took);
-    fflush(stdout);
-    fprintf(stderr, "%s: %s in %s", value_str(result, "id", "?"), verdict, took);
-    if (strcmp(verdict, "failed") == 0 && value_int(result, "signal", 0))
-        fprintf(stderr, ", signal %lld", (long long)value_int(result, "signal", 0));
-    else if (strcmp(verdict, "failed") == 0)
-        fprintf(stderr, ", exit code %lld", (long long)value_int(result, "exit_code", -1));
-    if (error && error->type == VALUE_MAP) {
-        fputs(": ", stderr);
-        print_line(stderr, value_str(error, "message", ""));
-    }
-    fputc('\n', stderr);
-}
-
 static int wait_result(struct cli *c, const struct submit *s)
 {
     struct value frame;
@@ -255,15 +229,7 @@ static int wait_result(struct cli *c, const struct submit *s)
         if (cli_recv(c, &type, &frame) < 0)
             return cli_fail(c);
     } while (type != FRAME_CTL_RESULT);
-    if (c->json) {
-        cli_print_json(c, &frame);
-    } else {
-        print_stream(&frame, "output", stdout);
-        print_stream(&frame, "stderr_tail", stderr);
-        if (!s->quiet)
-            print_end(&frame);
-    }
-    return cli_verdict_status(value_str(&frame, "verdict", ""));
+    return print_result(c, &frame, s->quiet);
 }
 
 static int submit(struct cli *c, struct submit *s)

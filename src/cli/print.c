@@ -201,3 +201,14 @@ void print_table(const struct column *columns, const struct value *rows)
         putchar('\n');
     }
 }
+
+int cli_print_json(struct cli *c, const struct value *v)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    if (value_to_json(v, &out, c->terminal) < 0)
+        return EXIT_BAD;
+    print_output(stdout, out.data, out.len);
+    putchar('\n');
+    fflush(stdout);
+    return EXIT_GOOD;
+}
