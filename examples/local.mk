@@ -5,6 +5,9 @@ bin_PROGRAMS += berth-kmer
 berth_kmer_SOURCES = examples/kmer/kmer.c
 berth_kmer_LDADD =
 
+clientexampledir = $(docdir)/examples/clients
+dist_clientexample_DATA = examples/clients/fanout.py
+
 # A plugin of one's own, to copy: it is built from the installed tree alone.
 pluginexampledir = $(docdir)/examples/plugin-hello
 dist_pluginexample_DATA = \

@@ -158,6 +158,7 @@ META_TESTS = \
 E2E_TESTS = \
 	tests/e2e/badinput.t \
 	tests/e2e/cli.t \
+	tests/e2e/client-python.t \
 	tests/e2e/conform.t \
 	tests/e2e/crash.t \
 	tests/e2e/docs.t \
@@ -223,6 +224,8 @@ SHARED_BY_TESTS = \
 	tests/chaos/transports.py \
 	tests/chaos/walk.py \
 	tests/chaos/world.py \
+	tests/e2e/client.py \
+	tests/e2e/clients.sh \
 	tests/e2e/common.sh \
 	tests/e2e/hostile.sh \
 	tests/e2e/http.sh \
