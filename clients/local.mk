@@ -2,6 +2,62 @@
 # SPDX-FileCopyrightText: The berth authors
 # Libraries for who hands in tasks. Nothing of the daemon needs them.
 
+# ---- C: libberth-client, and the same as a part of our own programs ----
+
+CLIENT_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/clients/c $(LIBCURL_CFLAGS)
+CLIENT_LIBS = $(LIBCURL_LIBS) $(MSGPACK_LIBS) $(JANSSON_LIBS) -lm
+CLIENT_SOURCES = \
+	clients/c/berth-client.h \
+	clients/c/client.c \
+	clients/c/client.h \
+	clients/c/client_http.c \
+	clients/c/client_result.c \
+	clients/c/client_task.c \
+	src/base/arena.c \
+	src/base/buf.c \
+	src/base/crash.c \
+	src/base/fail.c \
+	src/base/files.c \
+	src/base/ids.c \
+	src/base/str.c \
+	src/base/units.c \
+	src/codec/base64.c \
+	src/codec/json.c \
+	src/codec/json_write.c \
+	src/codec/msgpack.c \
+	src/codec/value.c \
+	$(NULL)
+if PLUGIN_REDIS
+CLIENT_CPPFLAGS += -DCLIENT_WITH_REDIS -I$(top_srcdir)/plugins/transport-redis $(REDIS_CFLAGS) $(OPENSSL_CFLAGS)
+CLIENT_LIBS += $(REDIS_LIBS) $(OPENSSL_LIBS)
+CLIENT_SOURCES += \
+	clients/c/client_redis.c \
+	clients/c/client_resp.c \
+	clients/c/client_resp.h \
+	plugins/transport-redis/redis_bytes.c \
+	plugins/transport-redis/redis_bytes.h \
+	plugins/transport-redis/redis_resp.c \
+	plugins/transport-redis/redis_resp.h \
+	plugins/transport-redis/redis_tls.c \
+	plugins/transport-redis/redis_tls.h \
+	plugins/transport-redis/redis_url.c \
+	plugins/transport-redis/redis_url.h \
+	$(NULL)
+endif
+
+noinst_LTLIBRARIES += libclient.la
+libclient_la_SOURCES = $(CLIENT_SOURCES)
+libclient_la_CPPFLAGS = $(CLIENT_CPPFLAGS)
+libclient_la_LDFLAGS = $(SANITIZE_CFLAGS) $(COVERAGE_CFLAGS)
+libclient_la_LIBADD = $(CLIENT_LIBS)
+
+include_HEADERS = clients/c/berth-client.h
+lib_LTLIBRARIES += libberth-client.la
+libberth_client_la_SOURCES =
+libberth_client_la_LDFLAGS = -version-info 0:0:0 -no-undefined -export-symbols-regex '^berth_client_' \
+	-Wl,-z,relro,-z,now $(PLUGIN_DEFS) $(SANITIZE_CFLAGS) $(COVERAGE_CFLAGS)
+libberth_client_la_LIBADD = libclient.la
+
 # ---- Python: with --with-python, or by "make install-python pythondir=DIR" ----
 
 PYTHON_CLIENT = \

@@ -6,7 +6,7 @@ berth_kmer_SOURCES = examples/kmer/kmer.c
 berth_kmer_LDADD =
 
 clientexampledir = $(docdir)/examples/clients
-dist_clientexample_DATA = examples/clients/fanout.py
+dist_clientexample_DATA = examples/clients/fanout.py examples/clients/run.c
 
 # A plugin of one's own, to copy: it is built from the installed tree alone.
 pluginexampledir = $(docdir)/examples/plugin-hello

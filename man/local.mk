@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: The berth authors
 
 dist_man_MANS = \
+	man/berth-client.3 \
 	man/berth-conform.1 \
 	man/berth-http.7 \
 	man/berth-plugin.3 \

@@ -215,9 +215,22 @@ berth_SOURCES = \
 	src/cli/cmd_submit.c \
 	src/cli/print.c \
 	src/cli/result.c \
+	src/cli/send.h \
 	src/cli/status.c \
 	$(NULL)
 berth_LDADD = $(CORE_LDADD)
+
+pkglibexec_PROGRAMS += berth-send
+berth_send_SOURCES = \
+	src/cli/cli.h \
+	src/cli/print.c \
+	src/cli/result.c \
+	src/cli/send.c \
+	src/cli/send.h \
+	src/cli/status.c \
+	$(NULL)
+berth_send_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/clients/c
+berth_send_LDADD = libclient.la
 
 bin_PROGRAMS += berth-conform
 berth_conform_SOURCES = \

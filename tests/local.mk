@@ -158,6 +158,7 @@ META_TESTS = \
 E2E_TESTS = \
 	tests/e2e/badinput.t \
 	tests/e2e/cli.t \
+	tests/e2e/client-c.t \
 	tests/e2e/client-python.t \
 	tests/e2e/conform.t \
 	tests/e2e/crash.t \
@@ -186,6 +187,7 @@ E2E_TESTS = \
 	tests/e2e/roles.t \
 	tests/e2e/stdio.t \
 	tests/e2e/store.t \
+	tests/e2e/submit-to.t \
 	tests/e2e/user.t \
 	tests/e2e/verdicts.t \
 	tests/e2e/zeromq-bad.t \
@@ -224,6 +226,7 @@ SHARED_BY_TESTS = \
 	tests/chaos/transports.py \
 	tests/chaos/walk.py \
 	tests/chaos/world.py \
+	tests/e2e/client.c \
 	tests/e2e/client.py \
 	tests/e2e/clients.sh \
 	tests/e2e/common.sh \
@@ -257,8 +260,8 @@ EXTRA_DIST += tests/lib.sh $(SHARED_BY_TESTS) $(EVIL_TESTS) $(META_TESTS) $(ABI_
 # The installed tree that tests of the whole run: see the script.
 check_DATA = tests/inst.stamp
 EXTRA_DIST += tests/install-tree.sh tests/run-test.sh
-tests/inst.stamp: $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) $(pkglib_LTLIBRARIES) \
-		$(pkginclude_HEADERS) $(dist_man_MANS) $(srcdir)/tests/install-tree.sh berth.pc
+tests/inst.stamp: $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) $(pkglib_LTLIBRARIES) $(lib_LTLIBRARIES) \
+		$(pkginclude_HEADERS) $(include_HEADERS) $(dist_man_MANS) $(srcdir)/tests/install-tree.sh berth.pc
 	$(AM_V_at)$(MKDIR_P) tests
 	+$(AM_V_GEN)unset DESTDIR; MAKE='$(MAKE)' $(SHELL) $(srcdir)/tests/install-tree.sh \
 		'$(abs_top_srcdir)' '$(prefix)' >tests/inst.log 2>&1 || { cat tests/inst.log; exit 1; }

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/send.h"
 #include "codec/task.h"
 
 #define INPUT_MAX (64u << 20)
@@ -17,7 +19,7 @@ struct submit {
     struct value task; /* map */
     struct value env, files_in, resources, labels, require;
     const char *executer, *runtime, *image, *file, *input, *id, *timeout, *retries,
-        *priority, *tenant, *network, *memory, *cpus, *pids, *gpus, *disk;
+        *priority, *tenant, *network, *memory, *cpus, *pids, *gpus, *disk, *to, *patience;
     bool wait, quiet;
 };
 
@@ -248,6 +250,42 @@ static int submit(struct cli *c, struct submit *s)
     return EXIT_GOOD;
 }
 
+/* The task as a file that berth-send finds on its standard input. */
+static int leave_task(struct cli *c, const struct submit *s)
+{
+    cleanup_buf struct buf data = BUF_INIT;
+    cleanup_close int fd = memfd_create("task", MFD_CLOEXEC);
+    if (value_to_msgpack(&s->task, &data) < 0)
+        return berth_fail(&c->err, ENOMEM, "out of memory");
+    if (fd < 0 || write(fd, data.data, data.len) != (ssize_t)data.len ||
+        lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, 0) < 0)
+        return berth_fail_errno(&c->err, errno, "cannot pass the task on");
+    return 0;
+}
+
+/* To another host than this machine's, or to a queue. */
+static int send_to(struct cli *c, const struct submit *s)
+{
+    static const char program[] = BERTH_LIBEXECDIR "/berth-send";
+    char ms[24], flags[4] = "", *flag = flags;
+    int64_t patience = 10000;
+    if (s->patience && parse_duration(s->patience, &patience) < 0)
+        return berth_fail(&c->err, EINVAL, "--patience: '%s' is no duration like 90s or 2h",
+                          s->patience);
+    snprintf(ms, sizeof ms, "%lld", (long long)(patience > 0 ? patience : 1));
+    if (s->wait)
+        *flag++ = SEND_WAIT;
+    if (s->quiet)
+        *flag++ = SEND_QUIET;
+    if (c->json)
+        *flag++ = SEND_JSON;
+    int rc = leave_task(c, s);
+    if (rc < 0)
+        return rc;
+    execl(program, "berth-send", s->to, ms, flags, (char *)NULL);
+    return berth_fail_errno(&c->err, errno, "cannot run '%s'", program);
+}
+
 int cmd_submit(struct cli *c, int argc, char **argv)
 {
     struct submit s = {.task = value_new_map(c->arena),
@@ -277,6 +315,8 @@ int cmd_submit(struct cli *c, int argc, char **argv)
         {.name = "pids", .value = &s.pids},
         {.name = "gpus", .value = &s.gpus},
         {.name = "disk", .value = &s.disk},
+        {.name = "to", .value = &s.to},
+        {.name = "patience", .value = &s.patience},
         {.name = "wait", .letter = 'w', .set = &s.wait},
         {.name = "quiet", .letter = 'q', .set = &s.quiet},
         {.name = NULL},
@@ -297,5 +337,9 @@ int cmd_submit(struct cli *c, int argc, char **argv)
         return EXIT_USAGE;
     }
     int status = build(c, &s, argv + rest, argc - rest);
+    if (status == EXIT_GOOD && s.to) {
+        send_to(c, &s);
+        return cli_fail_here(c, EXIT_BAD);
+    }
     return status == EXIT_GOOD ? submit(c, &s) : status;
 }

@@ -4,6 +4,7 @@
 # What the documents say is there, and what is there is in the documents; their examples work.
 # shellcheck disable=SC2016 # $T is for ok, which evaluates its text
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
+need pkg-config python3
 use_berth
 
 missing() { # FILE PATTERN: those lines of standard input, put into the pattern for '%', that no line of FILE has
@@ -95,6 +96,17 @@ ok '"${CC:-cc}" -std=gnu11 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -I"$I
     -shared -Wl,-z,defs -o "$T/tiny.so" "$T/tiny.c" && chmod go-w "$T/tiny.so" &&
     berth plugin check "$T/tiny.so"' "the plugin of berth-plugin(3) is built and loaded"
 
+# ---- the clients ----
+
+literal "$srcdir/man/berth-client.3" 1 >"$T/hello.c"
+# shellcheck disable=SC2046 # flags are a list
+ok '"${CC:-cc}" -std=c11 -Wall -Wextra -Werror -o "$T/hello" "$T/hello.c" ${SANITIZE_CFLAGS:-} \
+    $(PKG_CONFIG_PATH="$INST/lib/pkgconfig" pkg-config --cflags --libs berth-client)' "the example of berth-client(3) is built"
+python3 -c 'import ast, re, sys
+for text in re.findall(r"```python\n(.*?)```", open(sys.argv[1]).read(), re.S):
+    compile(text, "README", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)' "$srcdir/clients/python/README.md"
+is $? 0 "the examples of the Python README are Python"
+
 # ---- HTTP ----
 
 sed -n 's/^ *{"\([A-Z]*\)", "\(\/[^"]*\)", http_.*/\1 \2/p' "$srcdir/plugins/transport-http/http_route.c" |
@@ -112,13 +124,13 @@ for page in "$srcdir"/man/*.[1-8]; do
     done >"$T/broken"
     is "$(cat "$T/broken")" "" "the pages that ${page##*/} points at are there"
 done
-for page in README.md doc/architecture.md doc/dependencies.md examples/plugin-hello/README.md; do
+for page in README.md doc/architecture.md doc/dependencies.md clients/python/README.md examples/plugin-hello/README.md; do
     grep -oE '\]\([^)#:]+\)' "$srcdir/$page" | tr -d '])(' | while read -r link; do
         [ -e "$srcdir/$(dirname "$page")/$link" ] || echo "$link"
     done >"$T/broken"
     is "$(cat "$T/broken")" "" "the links of $page lead somewhere"
 done
-grep -oE '\b(src|tests|include|plugins|man|doc|conf|examples)/[a-zA-Z0-9_/.-]*[a-zA-Z0-9]' \
+grep -oE '\b(src|tests|include|plugins|clients|man|doc|conf|examples)/[a-zA-Z0-9_/.-]*[a-zA-Z0-9]' \
     "$srcdir/README.md" "$srcdir/doc/"*.md -h | sort -u | while read -r path; do
     [ -e "$srcdir/$path" ] || echo "$path"
 done >"$T/broken"

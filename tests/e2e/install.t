@@ -8,7 +8,7 @@ need pkg-config
 find_tree
 tree=$INST
 
-for program in sbin/berthd bin/berth bin/berth-conform bin/berth-kmer libexec/berth/berth-fetch; do
+for program in sbin/berthd bin/berth bin/berth-conform bin/berth-kmer libexec/berth/berth-fetch libexec/berth/berth-send; do
     ok '[ -x "$tree/$program" ]' "$program is installed"
 done
 for header in error plugin runtime task transport; do

@@ -103,6 +103,16 @@ for plugin in plugins/*/ examples/plugin-*/; do
     is "$foreign$quoted" "" "$plugin includes public headers, libc, its own library and its own files"
 done
 
+# ---- the clients ----
+
+is "$(grep -rlE '^ *# *include *<curl/' clients)" clients/c/client_http.c "of the C client one file includes libcurl"
+is "$(grep -rhoE '^ *# *include *"[^"]+"' clients/c | sed 's/.*"\(.*\)"/\1/' | sort -u |
+    grep -vE '^(base|codec)/|^redis_(bytes|resp|tls|url)\.h$' |
+    while read -r header; do [ -e "clients/c/$header" ] || echo "$header"; done)" "" \
+    "it uses of ours the lowest layers, and what reads Redis' replies and URLs"
+is "$(grep -nE '# *include' clients/c/berth-client.h | grep -vE '<(berth/error|stddef|stdint)\.h>')" "" \
+    "its header includes nothing else"
+
 # ---- the public headers need nothing else: tests/abi/headers.t compiles them ----
 
 is "$(grep -nE '# *include' include/berth/*.h | grep -vE '<(berth/[a-z]+|stdarg|stddef|stdint)\.h>')" "" \

@@ -8,7 +8,7 @@ cd "$srcdir" || exit 99
 
 max_function=60
 max_file=500
-folders=(include src plugins examples tests)
+folders=(include src plugins clients examples tests)
 
 c_files() {
     find "${folders[@]}" -name '*.[ch]' | sort
@@ -60,7 +60,7 @@ is "$(our_files | xargs grep -nE ' +$')" "" "no blanks at the end of a line"
 
 # A file that no list names would not be built, not be tested, and be missing in the release.
 unlisted() {
-    find src plugins tests examples -name '*.c' -o -path 'tests/*' -name '*.t' |
+    find src plugins clients tests examples -name '*.c' -o -path 'tests/*' -name '*.t' |
         sort | while read -r file; do
         case $file in
         tests/*/test-*.c) grep -qwF "${file%.c}" tests/local.mk || echo "$file" ;;
