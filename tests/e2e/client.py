@@ -158,14 +158,14 @@ def away(url, marks, name):
     text = f"{mark(marks / name)}; until [ -e {marks / name}.open ]; do sleep 0.05; done; echo end"
     with berth.connect(url) as client, berth.Executor(url, "sh") as pool:
         first = client.submit("sh", text)
-        futures = [pool.submit(text) for _ in range(9)]
-        until(lambda: count(marks / name) == 10)
+        futures = [pool.submit(text) for _ in range(5)]
+        until(lambda: count(marks / name) == 6)
         print("waiting", flush=True)
         check(client.wait(first, LONG).text == "end\n", "a result is waited for all the same")
-        check([future.result(LONG).text for future in futures] == ["end\n"] * 9, "and those of futures")
+        check([future.result(LONG).text for future in futures] == ["end\n"] * 5, "and those of futures")
         after = [pool.submit("echo after") for _ in range(10)]
         check([future.result(LONG).text for future in after] == ["after\n"] * 10, "and more tasks run")
-        check(count(marks / name) == 10, "each has run once")
+        check(count(marks / name) == 6, "each has run once")
 
 
 def gone(url, _marks):
@@ -243,7 +243,7 @@ def lossy(url, marks):
         for _ in range(5):
             client.wait(client.submit("sh", text), LONG)
     check(proxy.cut == 5, "5 answers were lost")
-    proxy.losses = 15
+    proxy.losses, proxy.answers = 15, 0  # the next is lost again
     with berth.Executor(near, "sh") as pool:
         check(all(result.ok for result in pool.map([text] * 30)), "all futures have their result")
     check(proxy.cut > 5, "though more answers were lost")
