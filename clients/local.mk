@@ -45,6 +45,12 @@ CLIENT_SOURCES += \
 	$(NULL)
 endif
 
+if PLUGIN_ZEROMQ
+CLIENT_CPPFLAGS += -DCLIENT_WITH_ZMQ $(ZEROMQ_CFLAGS)
+CLIENT_LIBS += $(ZEROMQ_LIBS)
+CLIENT_SOURCES += clients/c/client_zmq.c
+endif
+
 noinst_LTLIBRARIES += libclient.la
 libclient_la_SOURCES = $(CLIENT_SOURCES)
 libclient_la_CPPFLAGS = $(CLIENT_CPPFLAGS)
@@ -64,6 +70,7 @@ PYTHON_CLIENT = \
 	clients/python/berth/__init__.py \
 	clients/python/berth/_http.py \
 	clients/python/berth/_redis.py \
+	clients/python/berth/_zmq.py \
 	clients/python/berth/aio.py \
 	clients/python/berth/client.py \
 	clients/python/berth/errors.py \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: The berth authors */
 /*
- * A client of berth, over HTTP or through Redis: berth-client(3).
+ * A client of berth, over HTTP, ZeroMQ or through Redis: berth-client(3).
  *
  * A client is used by one thread at a time; each thread may have its own. It connects when it must, and
  * anew when it must. While a server is away or full it tries again, for as long as its patience lasts.
@@ -32,7 +32,7 @@ struct berth_client;
 
 struct berth_client_options {
     size_t size;       /* of this struct */
-    const char *token; /* bearer token of HTTP, password of Redis; NULL: $BERTH_TOKEN */
+    const char *token; /* bearer token of HTTP, password of Redis, secret key of ZeroMQ; NULL: $BERTH_TOKEN */
     const char
         *ca_file; /* authorities to trust, PEM; NULL: $BERTH_CA_FILE, else the system's */
     int64_t patience_ms; /* how long a server may be away; 0: a minute; -1: any time */
@@ -40,7 +40,8 @@ struct berth_client_options {
 
 /*
  * http://HOST:PORT, https://HOST:PORT, http+unix:///PATH; redis://[USER@]HOST:PORT[/DB]?queue=QUEUE
- * [&level=LEVEL], rediss://..., unix://[USER@]/PATH?queue=QUEUE. Does not connect yet. options may be NULL.
+ * [&level=LEVEL], rediss://..., unix://[USER@]/PATH?queue=QUEUE; zmq://HOST:PORT
+ * [?server_key=KEY], zmq+ipc:///PATH. Does not connect yet. options may be NULL.
  */
 int berth_client_open(const char *url, const struct berth_client_options *options,
                       struct berth_client **ret_client, struct berth_error *err);

@@ -36,50 +36,52 @@ const char *client_state(const char *name)
     return "unknown";
 }
 
-static const struct client_ops *find_ops(const char *url)
-{
-    static const struct {
-        const char *prefix;
-        const struct client_ops *ops;
-    } schemes[] = {
-        {"http://", &client_http},      {"https://", &client_http},
-        {"http+unix://", &client_http},
+static const struct scheme {
+    const char *prefix;
+    const struct client_ops *ops;
+} schemes[] = {
+    {"http://", &client_http},      {"https://", &client_http},
+    {"http+unix://", &client_http},
 #ifdef CLIENT_WITH_REDIS
-        {"redis://", &client_redis},    {"rediss://", &client_redis},
-        {"unix://", &client_redis},
+    {"redis://", &client_redis},    {"rediss://", &client_redis},
+    {"unix://", &client_redis},
 #endif
-    };
-    for (size_t i = 0; i < countof(schemes); i++)
+#ifdef CLIENT_WITH_ZMQ
+    {"zmq://", &client_zmq},        {"zmq+ipc://", &client_zmq},
+#endif
+};
+
+static int find_ops(const char *url, const struct client_ops **ret, struct berth_error *err)
+{
+    char known[160] = "";
+    for (size_t i = 0; i < countof(schemes); i++) {
+        size_t len = strlen(known);
+        *ret = schemes[i].ops;
         if (!strncmp(url, schemes[i].prefix, strlen(schemes[i].prefix)))
-            return schemes[i].ops;
-    return NULL;
+            return 0;
+        snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", schemes[i].prefix);
+    }
+    return berth_fail(err, EINVAL, "'%s' does not begin with one of %s", url, known);
 }
 
 int berth_client_open(const char *url, const struct berth_client_options *options,
                       struct berth_client **ret_client, struct berth_error *err)
 {
     struct berth_client_options given = {0};
-    const struct client_ops *ops = find_ops(url);
+    const struct client_ops *ops;
+    int rc = find_ops(url, &ops, err);
     if (options)
         memcpy(&given, options,
                options->size < sizeof given ? options->size : sizeof given);
-    if (!ops)
-        return berth_fail(err, EINVAL,
-                          "'%s' does not begin with http://, https://, "
-                          "http+unix://"
-#ifdef CLIENT_WITH_REDIS
-                          ", redis://, rediss:// or unix://"
-#endif
-                          ,
-                          url);
+    if (rc < 0)
+        return rc;
     struct berth_client *c = calloc(1, sizeof *c);
     if (!c)
         return berth_fail(err, ENOMEM, "out of memory");
     c->ops = ops;
     c->patience_ms = given.patience_ms ? given.patience_ms : PATIENCE_MS;
-    int rc =
-        ops->open(url, given.token ? given.token : getenv("BERTH_TOKEN"),
-                  given.ca_file ? given.ca_file : getenv("BERTH_CA_FILE"), &c->link, err);
+    rc = ops->open(url, given.token ? given.token : getenv("BERTH_TOKEN"),
+                   given.ca_file ? given.ca_file : getenv("BERTH_CA_FILE"), &c->link, err);
     if (rc < 0) {
         free(c);
         return rc;

@@ -30,7 +30,7 @@ struct client_ops {
     int (*status)(struct client_link *l, const char *id, const char **ret_state,
                   struct berth_error *err);
 };
-extern const struct client_ops client_http, client_redis;
+extern const struct client_ops client_http, client_redis, client_zmq;
 
 const char *client_state(const char *name); /* the static name of a state */
 

@@ -9,6 +9,7 @@
 . "${BERTH_SRCDIR:-.}/tests/e2e/clients.sh"
 need_redis
 need openssl pkg-config nm
+find_client_python
 use_berth
 
 # ---- what is installed ----
@@ -43,6 +44,7 @@ ok is_ready "ready"
 client "HTTP" all "$by_http"
 client "HTTP over a Unix socket" all "$by_socket"
 client "Redis" all "$by_redis"
+client "ZeroMQ" all "$by_zmq"
 
 # ---- tokens and certificates ----
 
@@ -54,8 +56,11 @@ BERTH_TOKEN=$token client "an authority that is not trusted, HTTPS" denied "$by_
 BERTH_TOKEN=$token client "an authority that is not trusted, Redis" denied "$by_rediss" certificate
 
 client "nobody, HTTP" gone http://127.0.0.1:1
+BERTH_TOKEN=$curve_key client "ZeroMQ with keys" once "$by_curve"
+client "no key" wrong-url "$by_curve" "secret key"
+client "nobody, ZeroMQ" gone zmq://127.0.0.1:1
 client "nobody, Redis" gone 'redis://127.0.0.1:1?queue=q'
-client "a wrong URL" wrong-url ftp://x "does not begin with"
+client "a wrong URL" wrong-url ftp://x "does not begin with one of http://"
 client "a wrong URL" wrong-url redis://x/0 "names no queue"
 client "a wrong URL" wrong-url 'redis://x/zero?queue=q' "number"
 client "a wrong URL" wrong-url 'redis://a,b/0?queue=q' "one server"
@@ -73,14 +78,14 @@ stop_berth
 start_berth
 text="if [ -e $M/enough ]; then echo enough; else mktemp $M/run.XXXXXX; fi"
 declare -A repeats=()
-for name in http redis kept; do
+for name in http redis zmq kept; do
     where=by_$name
     [ $name != kept ] || by_kept="unix://$T/kept.sock?queue=$queue"
     "$T/client" repeat "${!where}" "$text" >"$T/$name.out" 2>&1 </dev/null &
     repeats[$name]=$!
 done
 runs() { find "$M" -name 'run.*' | wc -l; }
-more_runs() { # those of all three, as far as can be told
+more_runs() { # those of all, as far as can be told
     local before
     before=$(runs)
     wait_for "[ \"\$(runs)\" -ge $((before + 30)) ]" 120

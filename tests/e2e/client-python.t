@@ -33,15 +33,21 @@ ok is_ready "ready"
 client "HTTP" basics "$by_http"
 client "HTTP over a Unix socket" basics "$by_socket"
 client "Redis" basics "$by_redis"
+client "ZeroMQ" basics "$by_zmq"
 client "futures, HTTP" executor "$by_http"
 client "futures, Redis" executor "$by_redis"
+client "futures, ZeroMQ" executor "$by_zmq"
 client "asyncio, HTTP" async "$by_http"
 client "asyncio, Redis" async "$by_redis"
+client "asyncio, ZeroMQ" async "$by_zmq"
 client "HTTPS" secret "$by_https" "$token" "$T/cert.pem"
 client "Redis with TLS" secret "$by_rediss" "$token" "$T/cert.pem"
 client "lost answers, HTTP" lossy "$by_http"
 client "lost answers, Redis" lossy "$by_redis"
+client "lost answers, ZeroMQ" lossy "$by_zmq"
+client "ZeroMQ with keys" keys "$by_curve" "$curve_key"
 client "nobody, HTTP" gone "http://127.0.0.1:1"
+client "nobody, ZeroMQ" gone zmq://127.0.0.1:1
 client "nobody, Redis" gone "redis://127.0.0.1:1/0?queue=q"
 
 # ---- restarts while somebody waits ----
@@ -62,10 +68,11 @@ end_waiters() { # NAME...
 waiters=()
 waiter host-away-http "$by_http"
 waiter host-away-redis "$by_redis"
+waiter host-away-zmq "$by_zmq"
 stop_berth
 ok 'curl -s "$url" ; [ $? -eq 7 ]' "the host is away"
 ok start_berth "and comes back"
-end_waiters host-away-http host-away-redis
+end_waiters host-away-http host-away-redis host-away-zmq
 
 start_redis kept --appendonly yes --appendfsync always
 sed -i "s|transports = (|transports = ( { plugin = \"redis\"; name = \"kept\"; url = \"unix://$T/kept.sock\"; queue = \"$queue\"; lease = \"2s\"; },|" \

@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     int rc = berth_client_open(argv[2], &options, &client, &err);
     struct berth_client_task task = BERTH_CLIENT_TASK(.executer = "cat", .input = "in", .input_len = 2);
     if (!strcmp(verb, "wrong-url")) {
-        failed(rc, EINVAL, argv[3], argv[2]);
+        failed(rc, strstr(argv[3], "key") ? EPERM : EINVAL, argv[3], argv[2]);
         return 0;
     }
     check(rc == 0, "opened");

@@ -60,7 +60,7 @@ def count(path):
 
 
 def basics(url, marks):
-    redis = not url.startswith("http")
+    redis = url.startswith("unix")
     with berth.connect(url) as client:
         result = client.run("cat", input=b"hello").check()
         check(result.text == "hello" and result.ok and result.attempt == 1, "a task runs")
@@ -86,13 +86,13 @@ def basics(url, marks):
         fails(TypeError, "one of the two", "neither executer nor runtime", client.run)
         fails(ValueError, "1 to 128", "a wrong id", lambda: client.run("cat", id="a b"))
 
-        id = f"mine-{os.getpid()}-{int(redis)}"
+        id = f"mine-{os.getpid()}"
         check(client.submit("cat", input="1", id=id) == id and client.wait(id, LONG).text == "1", "an id of one's own")
         check(client.submit("cat", input="1", id=id) == id and client.run("cat", input="1", id=id).text == "1", "sent again it is the same")
         fails(berth.Conflict, "used for a different task", "the id with another task", lambda: client.submit("cat", input="2", id=id))
         check(client.status(id).state == "done" and client.status(id).verdict == "succeeded", "its state")
 
-        gate = marks / f"gate-{os.getpid()}-{int(redis)}"
+        gate = marks / f"gate-{os.getpid()}"
         id = client.submit("sh", f"echo >{gate}; sleep 600")
         check(until(gate.exists) and client.status(id).state == "running", "a task that runs")
         fails(berth.NotDone, "not done", "waiting for some time", lambda: client.wait(id, 0.3))
@@ -101,7 +101,7 @@ def basics(url, marks):
         check(client.cancel(id) is False, "which cannot be done twice")
         if not redis:
             fails(berth.NotFound, "nowhere", "a task that is not there", lambda: client.wait("nowhere", 1))
-            fails(berth.Rejected, "max_body", "one that is too large", lambda: client.run("cat", input=BLOB * 20))
+            fails(berth.Rejected, "stage larger input by file", "one that is too large", lambda: client.run("cat", input=BLOB * 20))
 
 
 def executor(url, marks):
@@ -158,7 +158,7 @@ def away(url, marks, name):
     text = f"{mark(marks / name)}; until [ -e {marks / name}.open ]; do sleep 0.05; done; echo end"
     with berth.connect(url) as client, berth.Executor(url, "sh") as pool:
         first = client.submit("sh", text)
-        futures = [pool.submit(text) for _ in range(5)]
+        futures = [pool.submit(text) for _ in range(5)]  # with those of other waiters, no more than run at once
         until(lambda: count(marks / name) == 6)
         print("waiting", flush=True)
         check(client.wait(first, LONG).text == "end\n", "a result is waited for all the same")
@@ -189,6 +189,15 @@ def secret(url, _marks, token, ca_file):
     if url.startswith(("https", "rediss")):
         with berth.connect(url, patience=5) as client:
             fails(berth.Error, "certificate", "an authority that is not trusted", lambda: client.submit("cat"))
+
+
+def keys(url, _marks, key):
+    with berth.connect(url, token=key) as client:
+        check(client.run("cat", input="in").text == "in", "with our key and the server's")
+    fails(ValueError, "40 characters", "without our key", lambda: berth.connect(url))
+    import zmq
+    with berth.connect(url, token=zmq.curve_keypair()[1].decode(), patience=0.5) as client:
+        fails(berth.Unavailable, "does not answer", "a key that is not known", lambda: client.submit("cat"))
 
 
 class Lossy:
@@ -234,9 +243,11 @@ class Lossy:
 def lossy(url, marks):
     """Answers are lost; nothing runs twice."""
     parts = urllib.parse.urlsplit(url)
-    proxy = Lossy(parts.path if parts.scheme == "unix" else (parts.hostname, parts.port))
+    local = parts.scheme in ("unix", "zmq+ipc")
+    proxy = Lossy(parts.path if local else (parts.hostname, parts.port))
     proxy.losses = 5
-    near = f"redis://127.0.0.1:{proxy.port}/0?{parts.query}" if parts.scheme == "unix" else f"http://127.0.0.1:{proxy.port}"
+    near = {"unix": "redis://127.0.0.1:{}/0?" + parts.query, "zmq+ipc": "zmq://127.0.0.1:{}"}.get(parts.scheme, "http://127.0.0.1:{}")
+    near = near.format(proxy.port)
     path = marks / f"lossy-{os.getpid()}"
     text = f"{mark(path)} # lossy"
     with berth.connect(near) as client:

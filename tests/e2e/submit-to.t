@@ -9,12 +9,13 @@
 . "${BERTH_SRCDIR:-.}/tests/e2e/clients.sh"
 need_redis
 need openssl
+find_client_python
 use_berth
 ok start_everything "berthd starts" || done_testing
 ok is_ready "ready"
 
 head -c 1048576 /dev/urandom >"$T/blob"
-for by in http socket redis; do
+for by in http socket redis zmq; do
     where=by_$by
     to() { # [OPTIONS]: with nothing on standard input
         berth submit --to "${!where}" "$@" </dev/null 2>"$T/err"
@@ -57,12 +58,12 @@ to -e cat --patience soon
 is "$? $(grep -c 'no duration' "$T/err")" "1 1" "a wrong patience"
 by_url=ftp://x
 to -e cat
-is "$? $(grep -c "'ftp://x' does not begin with http://" "$T/err")" "5 1" "a wrong URL"
+is "$? $(grep -c "'ftp://x' does not begin with one of http://" "$T/err")" "5 1" "a wrong URL"
 
 # ---- restarts while it waits ----
 
 pids=()
-for by in http redis; do
+for by in http redis zmq; do
     where=by_$by
     berth submit --to "${!where}" --patience 1m -e sh --wait --quiet -- \
         "touch $M/$by; until [ -e $M/open ]; do sleep 0.05; done; echo end" >"$T/$by.out" 2>&1 </dev/null &
@@ -73,6 +74,6 @@ stop_berth
 ok start_berth "the host is restarted"
 touch "$M/open"
 wait "${pids[@]}"
-is "$(cat "$T/http.out") $(cat "$T/redis.out")" "end end" "and who waits has the result all the same"
+is "$(cat "$T"/{http,redis,zmq}.out | paste -sd' ')" "end end end" "and who waits has the result all the same"
 end_redis
 done_testing

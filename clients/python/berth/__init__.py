@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The berth authors
-"""Clients of berth: programs of others as tasks, over HTTP or through Redis.
+"""Clients of berth: programs of others as tasks, over HTTP, ZeroMQ, or through Redis.
 
     import berth
 
@@ -36,7 +36,14 @@ def open_client(url: str, options: Options) -> Client:
         except ImportError as e:
             raise Error(f"{scheme}:// needs {e.name}: install python3-{e.name}, or the package {e.name} of PyPI") from e
         return RedisClient(url, options)
-    raise ValueError(f"'{url}' does not begin with http://, https://, http+unix://, redis://, rediss:// or unix://")
+    if scheme in ("zmq", "zmq+ipc"):
+        try:
+            from ._zmq import ZmqClient
+        except ImportError as e:
+            raise Error(f"{scheme}:// needs {e.name}: install python3-{e.name}, or pyzmq and msgpack of PyPI") from e
+        return ZmqClient(url, options)
+    raise ValueError(f"'{url}' does not begin with http://, https://, http+unix://, redis://, rediss://, unix://, "
+                     "zmq:// or zmq+ipc://")
 
 
 def connect(url: str, *, token: Optional[str] = None, ca_file: Optional[str] = None,
@@ -45,8 +52,9 @@ def connect(url: str, *, token: Optional[str] = None, ca_file: Optional[str] = N
 
     http://HOST:PORT, https://HOST:PORT, http+unix:///PATH
     redis://[USER@]HOST:PORT/DB?queue=QUEUE[&level=LEVEL], rediss://..., unix://[USER@]/PATH?queue=QUEUE
+    zmq://HOST:PORT[?server_key=KEY], zmq+ipc:///PATH
 
-    token     bearer token of HTTP, or password of Redis; default: the variable BERTH_TOKEN
+    token     bearer token of HTTP, or password of Redis, or our secret key of ZeroMQ; default: the variable BERTH_TOKEN
     ca_file   certificates of authorities to trust, PEM; default: BERTH_CA_FILE, else the system's
     patience  for how many seconds a server may be away or full before Unavailable; None: for any time
 

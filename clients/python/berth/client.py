@@ -17,7 +17,7 @@ from .task import Result, Task, make_task
 class Options:
     """How to connect; see berth.connect()."""
 
-    token: Optional[str] = None  # of HTTP; the password of Redis
+    token: Optional[str] = None  # of HTTP; the password of Redis; our secret key of ZeroMQ
     ca_file: Optional[str] = None  # authorities that are trusted; None: the system's
     patience: Optional[float] = 60.0  # seconds that a server may be away; None: any time
 
