@@ -100,6 +100,12 @@ LOAD_GENERATORS = \
 	tests/bench/http-load \
 	tests/bench/spawn-loop \
 	$(NULL)
+if PLUGIN_REDIS
+LOAD_GENERATORS += tests/bench/redis-load
+endif
+tests_bench_redis_load_SOURCES = tests/bench/redis-load.c tests/bench/figures.h
+tests_bench_redis_load_CPPFLAGS = $(AM_CPPFLAGS) $(REDIS_CFLAGS)
+tests_bench_redis_load_LDADD = $(REDIS_LIBS)
 check_PROGRAMS += $(LOAD_GENERATORS)
 tests_bench_http_load_SOURCES = tests/bench/http-load.c tests/bench/figures.h
 tests_bench_http_load_LDADD =
@@ -110,6 +116,8 @@ EXTRA_DIST += \
 	tests/bench/daemon.py \
 	tests/bench/measures.py \
 	tests/bench/nothing.c \
+	tests/bench/peer.py \
+	tests/bench/queues.py \
 	tests/bench/report.py \
 	tests/bench/run \
 	$(NULL)

@@ -5,12 +5,12 @@
 # shellcheck disable=SC2154 # T, srcdir and builddir are set by lib.sh
 . "${BERTH_SRCDIR:-.}/tests/lib.sh"
 find_tree
-need python3 jq xargs parallel valgrind
+need python3 jq xargs parallel valgrind redis-server
 [ "$(id -u)" -eq 0 ] || skip_all_machine "the benchmark needs root"
 
-measures=cold,latency,startup,memory,queue,running
+measures=cold,latency,startup,memory,queue,running,redis
 # valgrind cannot run what the address sanitizer has built.
-[ -n "${SANITIZE_CFLAGS:-}" ] || measures+=,instructions
+[ -n "${SANITIZE_CFLAGS:-}" ] || measures=${measures/redis/instructions,redis}
 
 bench() { TMPDIR=$T "$srcdir/tests/bench/run" --quick --build "$builddir" --output "$T/page.md" "$@"; }
 ok 'bench --only "$measures"' "all of it can be measured"
@@ -24,7 +24,7 @@ is "$(grep -cE '\| (met|.*: (met|MISSED)) \|$' "$T/page.md")" "$(grep -cE '[â‰¥â
 ok 'grep -q "^| berth, limits |" "$T/page.md" && grep -q "^| commit |" "$T/page.md"' "the page says what was measured, and of what"
 ok '! bench --only nonsense' "an unknown measure is refused"
 is "$(bench --only nonsense 2>&1 | tail -n 1)" \
-    "run: error: no measure 'nonsense'; there are: cold, latency, startup, memory, queue, running, instructions" \
+    "run: error: no measure 'nonsense'; there are: cold, latency, startup, memory, queue, running, instructions, redis" \
     "and the right ones are named"
 is "$(find "$T" -mindepth 1 ! -name page.md ! -name ok.out)" "" "no file is left behind"
 wait_for nothing_left 20

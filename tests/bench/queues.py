@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: The berth authors
+"""Tasks through Redis: berth, and Debian's RQ and Celery workers on the same server."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from daemon import HERE, BenchError, Daemon, wait_for
+from measures import body, figures, in_turns, median
+
+WINDOW = 2000  # tasks on the way
+QUEUE = "bench"
+PYTHON = "/usr/bin/python3"  # that of Debian's packages
+
+
+class Redis:
+    """A server of its own that keeps nothing on disk; for a with statement."""
+
+    def __init__(self, folder):
+        self.socket = os.path.join(folder, "redis.sock")
+        self.server = self.folder = folder
+
+    def __enter__(self):
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if not program:
+            raise BenchError("neither redis-server nor valkey-server is installed")
+        self.server = subprocess.Popen(
+            [program, "--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "777", "--save", "",
+             "--dir", self.folder], stdout=subprocess.DEVNULL)
+        wait_for("the Redis server", lambda: os.path.exists(self.socket))
+        return self
+
+    def __exit__(self, *_):
+        self.server.terminate()
+        self.server.wait()
+
+
+def write_config(bench, redis):
+    """bench.conf with Redis in front, and a runtime that answers at once."""
+    with open(os.path.join(HERE, "bench.conf")) as file:
+        text = file.read()
+    text = text.replace('{ plugin = "stdio"; }',
+                        f'{{ plugin = "redis"; url = "unix://{redis.socket}"; queue = "{QUEUE}"; }}')
+    text = text.replace('{ plugin = "null"; }', '{ plugin = "null"; }, { plugin = "null"; name = "at-once"; at_once = true; }')
+    text = text.replace('{ name = "null"; runtime = "null"; max_running = 2; }',
+                        '{ name = "null"; runtime = "null"; max_running = 2; }, { name = "at-once"; runtime = "at-once"; }')
+    path = os.path.join(bench.scratch, "redis.conf")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def redis_load(bench, redis, executer, count, window):
+    return figures([bench.tool("redis-load"), "-n", str(count), "-w", str(window), redis.socket, QUEUE, body(executer)])
+
+
+class Peer:
+    """Workers of another system, two wide, in tests/bench/peer.py."""
+
+    def __init__(self, bench, redis, name, command):
+        self.bench, self.redis, self.name, self.command = bench, redis, name, command
+
+    def __enter__(self):
+        self.env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1", BENCH_REDIS=self.redis.socket)
+        self.workers = [subprocess.Popen(command, env=self.env, cwd=self.bench.scratch, start_new_session=True,
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        for command in self.command]
+        self.run(2)
+        return self
+
+    def run(self, count):
+        return figures([PYTHON, os.path.join(HERE, "peer.py"), self.name, str(count)], env=self.env)["rate"]
+
+    def __exit__(self, *_):
+        for worker in self.workers:
+            os.killpg(worker.pid, signal.SIGTERM)
+        time.sleep(0.2)
+        for worker in self.workers:
+            try:
+                os.killpg(worker.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            worker.wait()
+
+
+def can_import(name):
+    return subprocess.run([PYTHON, "-c", f"import {name}"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def peers(redis):
+    url = f"unix://{redis.socket}"
+    known = {
+        "rq": [[PYTHON, "-c", "from rq.cli import main; main()", "worker", "--url", url, "--quiet", QUEUE]] * 2,
+        "celery": [[PYTHON, "-m", "celery", "-A", "peer", "worker", "--concurrency=2", "--loglevel=ERROR"]],
+    }
+    return {name: command for name, command in known.items()
+            if can_import(name)}
+
+
+def queues(bench):
+    n, calls = bench.size(60000, 300), bench.size(2000, 20)
+    bench.report.begin("Tasks through Redis", f"""
+        From XADD to the result read back, by one client with {WINDOW} tasks on the way; server, client and berth
+        share the machine. "null" answers at once in its worker: what is left is the transport and the host. "Round trip"
+        has one task on the way at a time; "bare" is that of two streams with a program that only copies
+        between them. RQ and Celery: Debian's, two workers, a task that does nothing, sent and its result awaited.""")
+    with Redis(bench.scratch) as redis:
+        with Daemon(bench.tree, config=write_config(bench, redis)) as daemon:
+            wait_for("/readyz", lambda: daemon.ask("GET", "/readyz")[0] == 200)
+            redis_load(bench, redis, "at-once", bench.size(1000, 20), 10)
+            fast = [redis_load(bench, redis, "at-once", n, WINDOW)["rate"] for _ in range(bench.rounds)]
+            host = daemon.role("host").memory()
+            bench.report.row("berth, null at once", median(fast), "tasks/s", (">=", 40000), digits=0)
+            bench.report.row("host, PSS after that", host["pss"] / 2**20, "MiB")
+            trips = [redis_load(bench, redis, "at-once", calls, 1) for _ in range(bench.rounds)]
+        echo = subprocess.Popen([bench.tool("redis-load"), "-e", redis.socket, QUEUE])
+        try:
+            time.sleep(0.2)  # it reads what comes from then on
+            bare = [redis_load(bench, redis, "none", calls, 1) for _ in range(bench.rounds)]
+        finally:
+            echo.kill()
+            echo.wait()
+        for percent, bar in (("p50", 0.15), ("p99", 1)):
+            key = percent + "_us"
+            for name, runs in (("bare", bare), ("berth", trips)):
+                bench.report.row(f"round trip, {name}, {percent}", median([r[key] for r in runs]) / 1000, "ms", digits=3)
+            added = median([r[key] for r in trips]) - median([r[key] for r in bare])
+            bench.report.row(f"added, {percent}", added / 1000, "ms", ("<=", bar), digits=3)
+        for name, command in peers(redis).items():
+            count = bench.size(400 if name == "rq" else 3000, 4)
+            with Peer(bench, redis, name, command) as peer:
+                rates = in_turns(bench.rounds, {name: lambda: peer.run(count)})[name]
+            bench.report.row({"rq": "RQ", "celery": "Celery, prefork"}[name], median(rates), "tasks/s", digits=0)
