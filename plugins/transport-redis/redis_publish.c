@@ -232,15 +232,17 @@ static void ignore(struct link *l, const struct resp *reply, void *arg)
 static void tell_counts(struct redis *r, const struct held *h,
                         const struct berth_reply *reply)
 {
-    char counts[64], field[256];
+    char counts[64];
     struct cmd cmd = {0};
     if (!held_tell_counts(h, reply->attempt, reply->failures, reply->losses, counts,
                           sizeof counts))
         return;
-    snprintf(field, sizeof field, "%s/%s", r->levels[h->level].stream, h->entry);
-    cmd_str(&cmd, "HSET");
+    script_begin(&cmd, SCRIPT_COUNTS, 2);
+    cmd_str(&cmd, r->levels[h->level].stream);
     cmd_str(&cmd, r->key.attempts);
-    cmd_str(&cmd, field);
+    cmd_str(&cmd, REDIS_GROUP);
+    cmd_str(&cmd, r->consumer);
+    cmd_str(&cmd, h->entry);
     cmd_str(&cmd, counts);
     link_send(&r->session.work, &cmd, 0, ignore, r);
 }

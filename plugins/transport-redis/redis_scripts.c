@@ -24,6 +24,7 @@ static const char publish[] =
     "  if t ~= 'none' and t ~= 'stream' then\n"
     "    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. t .. ', not a "
     "stream') end end\n"
+    "local counted = redis.call('EXISTS', KEYS[3]) == 1\n"
     "local function letter(s, e, id, reason, verdict, attempt)\n"
     "  local f = {'id', id, 'reason', reason, 'verdict', verdict, 'attempts', attempt,\n"
     "    'host', ARGV[7], 'stream', s, 'entry', e}\n"
@@ -64,7 +65,7 @@ static const char publish[] =
     "  end\n"
     "  redis.call('XACK', s, ARGV[1], e)\n"
     "  redis.call('XDEL', s, e)\n"
-    "  if attempt ~= '1' then redis.call('HDEL', KEYS[3], s .. '/' .. e) end\n"
+    "  if counted then redis.call('HDEL', KEYS[3], s .. '/' .. e) end\n"
     "  return had and 3 or 1\n"
     "end\n"
     "local out, n = {}, tonumber(ARGV[8])\n"
@@ -100,22 +101,29 @@ static const char renew[] =
     "table.sort(strays)\n"
     "return {lost, strays}\n";
 
+/* KEYS stream, attempts; ARGV group, consumer, entry, counts: what the next host has to know, if it is still ours to
+ * tell. */
+static const char counts[] =
+    "local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)\n"
+    "if not p[1] or p[1][2] ~= ARGV[2] then return 0 end\n"
+    "return redis.call('HSET', KEYS[2], KEYS[1] .. '/' .. ARGV[3], ARGV[4])\n";
+
 /* What is pending is given with its body, deliveries, and what attempts are on record for it. An entry that was
  * trimmed or deleted leaves the pending list. */
-#define LUA_ENTRY                                                                      \
-    "local function entry(id, count)\n"                                                \
-    "  local e = redis.call('XRANGE', KEYS[1], id, id)\n"                              \
-    "  if not e[1] then redis.call('XACK', KEYS[1], ARGV[1], id); return {id, false} " \
-    "end\n"                                                                            \
-    "  local p = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)\n"                \
-    "  if not p[1] or p[1][2] ~= ARGV[2] then return {id, false} end\n"                \
-    "  local n = p[1][4]\n"                                                            \
-    "  if count then n = n + 1\n"                                                      \
-    "    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', n, "     \
-    "'JUSTID')\n"                                                                      \
-    "  end\n"                                                                          \
-    "  return {id, e[1][2], n, redis.call('HGET', KEYS[2], KEYS[1] .. '/' .. id)}\n"   \
-    "end\n"                                                                            \
+#define LUA_ENTRY                                                                     \
+    "local function entry(id, count)\n"                                               \
+    "  local e = redis.call('XRANGE', KEYS[1], id, id)\n"                             \
+    "  if not e[1] then redis.call('XACK', KEYS[1], ARGV[1], id)\n"                   \
+    "    redis.call('HDEL', KEYS[2], KEYS[1] .. '/' .. id); return {id, false} end\n" \
+    "  local p = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1)\n"               \
+    "  if not p[1] or p[1][2] ~= ARGV[2] then return {id, false} end\n"               \
+    "  local n = p[1][4]\n"                                                           \
+    "  if count then n = n + 1\n"                                                     \
+    "    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', n, "    \
+    "'JUSTID')\n"                                                                     \
+    "  end\n"                                                                         \
+    "  return {id, e[1][2], n, redis.call('HGET', KEYS[2], KEYS[1] .. '/' .. id)}\n"  \
+    "end\n"                                                                           \
     "local out = {}\n"
 
 /* KEYS stream, attempts; ARGV group, consumer, 1 to count it as a delivery, entries. */
@@ -213,15 +221,11 @@ static const char move_letters[] =
     "return {n, next, last}\n";
 
 static const char *const texts[SCRIPT_COUNT] = {
-    [SCRIPT_PUBLISH] = publish,
-    [SCRIPT_RENEW] = renew,
-    [SCRIPT_FETCH] = fetch,
-    [SCRIPT_SWEEP] = sweep,
-    [SCRIPT_HAND_BACK] = hand_back,
-    [SCRIPT_TAKE] = take,
-    [SCRIPT_TIDY] = tidy,
-    [SCRIPT_LETTERS] = letters,
-    [SCRIPT_MOVE_LETTERS] = move_letters,
+    [SCRIPT_PUBLISH] = publish, [SCRIPT_COUNTS] = counts,
+    [SCRIPT_RENEW] = renew,     [SCRIPT_FETCH] = fetch,
+    [SCRIPT_SWEEP] = sweep,     [SCRIPT_HAND_BACK] = hand_back,
+    [SCRIPT_TAKE] = take,       [SCRIPT_TIDY] = tidy,
+    [SCRIPT_LETTERS] = letters, [SCRIPT_MOVE_LETTERS] = move_letters,
 };
 
 void script_begin(struct cmd *c, enum script which, int keys)

@@ -8,6 +8,7 @@
 
 enum script {
     SCRIPT_PUBLISH,
+    SCRIPT_COUNTS,
     SCRIPT_RENEW,
     SCRIPT_FETCH,
     SCRIPT_SWEEP,

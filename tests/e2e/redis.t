@@ -9,6 +9,7 @@
 need_redis
 use_berth
 start_redis r
+retry_delay=60s
 host_extra='max_task = "64K"; max_losses = 1;'
 redis_config 'priorities = [ "high", "normal", "low" ]; result_ttl = "1h";' | start_berth - || done_testing
 ok 'is_ready' "ready once Redis answers"
@@ -143,6 +144,11 @@ berth drain --off >/dev/null
 is "$(verdict_of later)" cancelled "one that waits is cancelled when it is taken"
 send_sh fresh 'true' >/dev/null
 is "$(verdict_of fresh)" succeeded "others are not"
+send_sh between 'exit 1' '"retries":1' >/dev/null
+wait_for '[ "$(rcli HVALS "${K}attempts")" = 1:1:0:1 ]'
+rcli XADD "${K}control" '*' cancel between >/dev/null
+is "$(verdict_of between)" cancelled "one that waits to be tried again is cancelled"
+is "$(rcli EXISTS "${K}attempts")" 0 "with it goes what was on record of its attempts"
 is "$(letters)" 0 "a cancelled task is no dead letter"
 
 # ---- no room ----
