@@ -207,6 +207,7 @@ BENCH_TESTS = \
 	tests/bench/quick.t \
 	$(NULL)
 CHAOS_TESTS = \
+	tests/chaos/redis.t \
 	tests/chaos/rounds.t \
 	tests/chaos/walk.t \
 	$(NULL)
@@ -227,8 +228,10 @@ SHARED_BY_TESTS = \
 	tests/chaos/common.sh \
 	tests/chaos/daemon.py \
 	tests/chaos/faults.py \
+	tests/chaos/fleet.py \
 	tests/chaos/payload.sh \
 	tests/chaos/points.py \
+	tests/chaos/resp.py \
 	tests/chaos/runtimes.py \
 	tests/chaos/tasks.py \
 	tests/chaos/transports.py \

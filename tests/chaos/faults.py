@@ -14,10 +14,13 @@ WEIGHTS = {"kill": 6, "stop": 3, "term": 3, "reload": 2, "restart": 2, "disk": 1
 
 
 class Fault:
+    WEIGHTS = WEIGHTS
+    host = 0  # which of the daemons
+
     def __init__(self, rng, at, points):
         self.at = at
-        kinds = [k for k in WEIGHTS if k not in ("clock", "crash") or points.map]
-        self.kind = rng.choices(kinds, [WEIGHTS[k] for k in kinds])[0]
+        kinds = [k for k in self.WEIGHTS if k not in ("clock", "crash") or points.map]
+        self.kind = rng.choices(kinds, [self.WEIGHTS[k] for k in kinds])[0]
         self.role = rng.choices(ROLES, (4, 3, 5, 1))[0]
         self.pick = rng.random()
         self.lasts = rng.uniform(0.05, 1.0)
@@ -34,11 +37,19 @@ class Fault:
                 "crash": f"crash at {self.point} number {self.nth}"}.get(self.kind, self.kind)
         return f"{self.at:.2f} {what}{'' if self.hit else ' (nobody there)'}"
 
-    def costs(self, points):
+    def costs(self, world):
         """How many running attempts it may have cost; a full disk is another matter."""
         if self.kind == "crash":
-            return int(points.fired(self.point) and self.point.startswith("supervisor/"))
+            return int(self.node(world).points.fired(self.point) and self.point.startswith("supervisor/"))
         return int(self.role == "supervisor" and self.kind in ("kill", "term") and self.hit)
+
+    def node(self, world):
+        return world.nodes[self.host]
+
+    def disarm(self, world):
+        points = self.node(world).points
+        if self.kind == "crash" and not points.fired(self.point):
+            points.disarm(self.point)
 
     def strike(self, world):
         getattr(self, self.kind)(world)
@@ -46,7 +57,7 @@ class Fault:
     # ---- one for each kind ----
 
     def target(self, world):
-        found = sorted(world.daemon.roles()[self.role], key=lambda p: p.pid)
+        found = sorted(self.node(world).daemon.roles()[self.role], key=lambda p: p.pid)
         return found[int(self.pick * len(found))].pid if found else None
 
     def signal(self, world, signo):
@@ -71,22 +82,22 @@ class Fault:
 
     def restart(self, world):
         self.hit = True
-        world.daemon.hold()
+        self.node(world).daemon.hold()
         self.role = "monitor"
         self.signal(world, signal.SIGTERM)
-        world.later(self.lasts, world.daemon.start)
+        world.later(self.lasts, self.node(world).daemon.start)
 
     def disk(self, world):
-        self.hit = world.fill_disk()
-        world.later(self.lasts, world.free_disk)
+        self.hit = self.node(world).fill_disk()
+        world.later(self.lasts, self.node(world).free_disk)
 
     def clock(self, world):
         self.hit = True
-        world.points.set_clock(self.offset_ms)
+        self.node(world).points.set_clock(self.offset_ms)
 
     def crash(self, world):
         self.hit = True
-        world.points.arm(self.point, self.nth)
+        self.node(world).points.arm(self.point, self.nth)
 
 
 def fill(path):
@@ -105,8 +116,9 @@ def fill(path):
             raise
 
 
-def plan(rng, count, span, points):
-    return sorted((Fault(rng, rng.uniform(0, span), points) for _ in range(count)), key=lambda f: f.at)
+def plan(fault, rng, count, span, points):
+    """So many of that class."""
+    return sorted((fault(rng, rng.uniform(0, span), points) for _ in range(count)), key=lambda f: f.at)
 
 
 def empty(path):

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The berth authors
 # What a task of the chaos test runs: KIND ID [NUMBER]. It writes down what happened, in a file that
-# no fault reaches: "start", "tick" and "end", each with the number of the attempt.
+# no fault reaches: "start", "tick" and "end", each with the host and the number of the attempt.
 kind=$1 id=$2 number=${3:-0}
-mark() { echo "$1 $BERTH_ATTEMPT $2" >>"$CHAOS_MARKS/$id"; }
+host=${CHAOS_NODE##*/}
+mark() { echo "$1 $host $BERTH_ATTEMPT $2" >>"$CHAOS_MARKS/$id"; }
 
 finish() { # CODE
     echo "$id $BERTH_ATTEMPT"
@@ -22,7 +23,7 @@ slow) # longer than its timeout
     finish 0
     ;;
 fork) # leaves a process behind that would write for ever
-    setsid sh -c 'while :; do echo "tick $BERTH_ATTEMPT" >>"$CHAOS_MARKS/$0"; sleep 0.03; done' "$id" </dev/null >/dev/null 2>&1 &
+    setsid sh -c 'while :; do echo "tick $1 $BERTH_ATTEMPT" >>"$CHAOS_MARKS/$0"; sleep 0.03; done' "$id" "$host" </dev/null >/dev/null 2>&1 &
     sleep "$number"
     finish 0
     ;;

@@ -10,8 +10,9 @@ class Runtime:
         """Its entry in the config's list of runtimes."""
         raise NotImplementedError
 
-    def executer(self, work, name):
-        """An entry in the list of executers that runs payload.sh with the marks' directory writable."""
+    def executer(self, marks, work, name):
+        """An entry in the list of executers: it runs payload.sh with the marks' directory writable, and tells it
+        the directory of its daemon."""
         raise NotImplementedError
 
     def left(self, daemon):
@@ -25,9 +26,9 @@ class ProcessRuntime(Runtime):
     def config(self, work):
         return '{ plugin = "process"; }'
 
-    def executer(self, work, name):
-        return (f'{{ name = "{name}"; runtime = "process"; command = [ "/bin/sh", "{work}/marks/payload.sh" ];\n'
-                f'     env = {{ CHAOS_MARKS = "{work}/marks"; }}; bind_rw = [ "{work}/marks" ]; }}')
+    def executer(self, marks, work, name):
+        return (f'{{ name = "{name}"; runtime = "process"; command = [ "/bin/sh", "{marks}/payload.sh" ];\n'
+                f'     env = {{ CHAOS_MARKS = "{marks}"; CHAOS_NODE = "{work}"; }}; bind_rw = [ "{marks}" ]; }}')
 
 
 RUNTIMES = {r.name: r for r in (ProcessRuntime,)}

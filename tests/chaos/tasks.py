@@ -13,14 +13,14 @@ INPUT_BYTES = 150000  # a record that no attempt's directory keeps
 
 
 class Task:
-    def __init__(self, number, kind, transport, rng, marks, executer="chaos"):
-        self.id = f"t{number:03}-{kind}"
+    def __init__(self, number, kind, transport, rng, marks, spread=1.2):
+        self.number, self.id = number, f"t{number:03}-{kind}"
         self.kind, self.transport = kind, transport
         self.retries = rng.choice((0, 0, 1, 2))
-        self.delay = rng.uniform(0, 1.2)
+        self.delay = rng.uniform(0, spread)
         self.cancel_after = rng.uniform(0.05, 1.0) if kind == "cancel" else None
         what, argument = kind, ""
-        self.body = {"id": self.id, "executer": executer, "retries": self.retries}
+        self.body = {"id": self.id, "executer": "chaos", "retries": self.retries}
         if kind in ("long", "fork"):
             argument = f"{rng.uniform(0.1, 1.5):.2f}"
         elif kind == "cancel":
@@ -59,16 +59,21 @@ class Task:
     def result(self, channel, body):
         self.results.append((channel, body, os.path.getsize(self.marks_path)))
 
-    def marks(self):
-        """[(what, attempt, code or None)]"""
+    def marks(self, offset=0):
+        """[(what, (host, attempt), code or None)]"""
         with open(self.marks_path) as f:
+            f.seek(offset)
             lines = [line.split() for line in f]
-        return [(w[0], int(w[1]), int(w[2]) if len(w) > 2 else None) for w in lines]
+        return [(w[0], (w[1], int(w[2])), int(w[3]) if len(w) > 3 else None) for w in lines]
 
     # ---- the check ----
 
+    @staticmethod
+    def attempt_of(body):
+        return body.get("host"), body.get("attempt")
+
     def essence(self, body):
-        return (body.get("attempt"), body.get("verdict"), body.get("blame"), body.get("exit_code"),
+        return (self.attempt_of(body), body.get("verdict"), body.get("blame"), body.get("exit_code"),
                 body.get("signal"), output_of(body))
 
     def check(self, max_losses, witness_gone):
@@ -80,28 +85,29 @@ class Task:
             return bad  # its result was told on the line; nobody was left who could know that
         if len({self.essence(body) for _, body, _ in self.results}) > 1:
             bad.append("two different results: " + str([(c, self.essence(b)) for c, b, _ in self.results]))
-        for channel, _, size in self.results:
-            if os.path.getsize(self.marks_path) != size:
+        for channel, body, size in self.results:
+            if any(a[0] == body["host"] for _, a, _ in self.marks(size)):
                 bad.append(f"it wrote on after its result came by {channel}")
         result, marks = self.results[0][1], self.marks()
         return bad + self.check_marks(marks, result) + self.check_result(marks, result, max_losses)
 
     def check_marks(self, marks, result):
-        bad, last = [], 0
-        for what, attempt, _ in marks:
-            if attempt < last:
-                bad.append(f"attempt {attempt} wrote '{what}' after attempt {last} had begun")
-            last = max(last, attempt)
+        bad, last = [], {}
+        for what, (host, attempt), _ in marks:
+            before = last.get(host, 0)
+            if attempt < before:
+                bad.append(f"attempt {attempt} wrote '{what}' after attempt {before} had begun on {host}")
+            last[host] = max(before, attempt)
         for what in ("start", "end"):
             seen = [a for w, a, _ in marks if w == what]
             if len(seen) != len(set(seen)):
                 bad.append(f"an attempt has two '{what}' marks: {seen}")
-        if last > result["attempt"]:
-            bad.append(f"attempt {last} ran, the result is of attempt {result['attempt']}")
+        if last.get(result["host"], 0) > result["attempt"]:
+            bad.append(f"attempt {last[result['host']]} ran, the result is of attempt {result['attempt']}")
         return bad
 
     def check_result(self, marks, result, max_losses):
-        verdict, attempt = result["verdict"], result["attempt"]
+        verdict, attempt = result["verdict"], self.attempt_of(result)
         ends = {a: code for w, a, code in marks if w == "end"}
         starts = {a for w, a, _ in marks if w == "start"}
         bad, code = [], ends.get(attempt)
@@ -110,7 +116,7 @@ class Task:
             if code != want:
                 bad.append(f"the result says {want}, the payload wrote {code}")
             told = result.get("output_truncated") and "stdout_error" in result.get("evidence", {})
-            if output_of(result) != f"{self.id} {attempt}\n" and not told:
+            if output_of(result) != f"{self.id} {result['attempt']}\n" and not told:
                 bad.append(f"the output is {output_of(result)!r}, and nothing says why: {result}")
         if verdict not in self.verdicts() and result.get("blame") != "node":
             bad.append(f"the verdict is {verdict} ({result.get('blame')}): {result.get('error')}")
@@ -153,12 +159,11 @@ class Task:
         if self.kind in ("fail", "signal"):
             counted = len(starts & set(ends))
             return len(starts - set(ends)) + max(0, counted - 1 - self.retries)
-        done = last.get("attempt") if last.get("verdict") in ("succeeded", "cancelled") else None
+        done = self.attempt_of(last) if last.get("verdict") in ("succeeded", "cancelled") else None
         return len(starts - {done})
 
 
-def make_tasks(rng, count, transports, marks, kinds=None):
-    names = list(kinds or KINDS)
-    weights = [KINDS[k] for k in names]
-    ways = list(transports.values())
-    return [Task(i, rng.choices(names, weights)[0], rng.choice(ways), rng, marks) for i in range(count)]
+def make_tasks(rng, count, transports, marks, spread):
+    kinds, weights = list(KINDS), list(KINDS.values())
+    ways = [t for t in transports.values() for _ in range(t.weight)]
+    return [Task(i, rng.choices(kinds, weights)[0], rng.choice(ways), rng, marks, spread) for i in range(count)]

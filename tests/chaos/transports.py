@@ -17,7 +17,10 @@ import subprocess
 import threading
 import time
 
+import resp
+
 AGAIN = 0.05
+SOCKET = "redis.sock"
 
 
 class Refused(Exception):
@@ -26,6 +29,8 @@ class Refused(Exception):
 
 class Transport:
     name = ""
+    weight = 1  # its share of the tasks
+    shared = False  # by all daemons; else it is the first one's
 
     def __init__(self, work, daemon, port):
         self.work, self.daemon, self.port = work, daemon, port
@@ -43,6 +48,16 @@ class Transport:
 
     def run(self, task):
         raise NotImplementedError
+
+    def cancel(self, task):
+        """Of a task that was accepted. Nobody need be there."""
+        self.berth("cancel", task.id)
+
+    def berth(self, *args):
+        try:
+            return self.daemon.command(*args)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 class Http(Transport):
@@ -186,12 +201,6 @@ class Ctl(Transport):
     """berth(1)."""
     name = "ctl"
 
-    def berth(self, *args):
-        try:
-            return self.daemon.command(*args)
-        except subprocess.TimeoutExpired:
-            return None
-
     def run(self, task):
         path = f"{self.work}/{task.id}.json"
         with open(path, "w") as f:
@@ -214,7 +223,53 @@ class Ctl(Transport):
             time.sleep(4 * AGAIN)
 
 
-TRANSPORTS = {t.name: t for t in (Http, HttpWait, Stdio, Ctl)}
+class Redis(Transport):
+    """A queue that all daemons share. Its senders do not know whether what they sent arrived, if no answer did: they
+    send again. Some do so in any case."""
+    name = "redis"
+    weight = 6
+    shared = True
+
+    @classmethod
+    def config(cls, work, port):
+        return (f'{{ plugin = "redis"; url = "unix://{work}/{SOCKET}"; queue = "chaos"; lease = "2s"; '
+                'timeout = "1s"; }')
+
+    @staticmethod
+    def key(name):
+        return f"berth:{{chaos}}:{name}"
+
+    def ask(self, *words):
+        """The reply, however long that takes."""
+        while True:
+            try:
+                return resp.ask(f"{self.work}/{SOCKET}", *words)
+            except (OSError, EOFError):
+                time.sleep(AGAIN)
+            except resp.ErrorReply as e:
+                if not str(e).startswith("LOADING"):
+                    raise Refused(f"{words[0]}: {e}") from e
+                time.sleep(AGAIN)
+
+    def send(self, task):
+        self.ask("XADD", self.key("tasks"), "*", "t", json.dumps(task.body))
+
+    def run(self, task):
+        self.send(task)
+        task.accepted()
+        if task.number % 8 == 0:
+            self.send(task)
+        while not self.ask("EXISTS", self.key(f"result:{task.id}")):
+            time.sleep(2 * AGAIN)
+        task.result("redis", json.loads(self.ask("HGET", self.key(f"result:{task.id}"), "r")))
+        if task.number % 8 == 4:
+            self.send(task)
+
+    def cancel(self, task):
+        self.ask("XADD", self.key("control"), "*", "cancel", task.id)
+
+
+TRANSPORTS = {t.name: t for t in (Http, HttpWait, Stdio, Ctl, Redis)}
 
 
 def output_of(result):

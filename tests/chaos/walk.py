@@ -117,7 +117,7 @@ class Walker:
     def refuse(self):
         """Somebody's directory stands where the attempt's is to be."""
         t = self.task("short")
-        path = f"{self.world.work}/state/attempts"
+        path = f"{self.daemon.work}/state/attempts"
         wait_for(lambda: os.path.isdir(path), 60, "the daemon has begun")
         os.mkdir(f"{path}/{t.id}.1", 0o711)
         owner = os.stat(path)
