@@ -62,6 +62,7 @@ struct session {
 struct lease {
     int64_t renew_ms, sweep_ms, tidy_ms; /* when next */
     int64_t quiet_ms;                    /* no sweep before */
+    int64_t server_ms;                   /* the server's time at the last renewal */
     int renewals;                        /* replies to come */
     int fetches;
     bool more;      /* the last renewal could not tell all strays */

@@ -7,7 +7,8 @@
  * lost, or what this host had before it was restarted. That is fetched.
  *
  * What others have not renewed is taken over. After an outage nobody has renewed anything, so for half a
- * lease nothing is taken: those who live come back first.
+ * lease nothing is taken: those who live come back first. Nor does the server carry out, when it comes back, what
+ * was sent to it meanwhile.
  */
 #include "redis.h"
 
@@ -165,6 +166,7 @@ static void renewed(struct link *link, const struct resp *reply, void *arg)
     if (strays->count)
         fetch(r, a.level, strays);
     r->lease.more |= strays->count == STRAYS;
+    r->lease.server_ms = resp_int(resp_at(reply, 2));
     session_heard(r);
     round_done(r);
     link_flush(&r->session.work);
@@ -223,6 +225,7 @@ static void sweep(struct redis *r, size_t level, uint32_t credit)
     cmd_int(&cmd, r->lease_ms);
     cmd_str(&cmd, cursor[0] ? cursor : "0-0");
     cmd_int(&cmd, credit < SWEEP_MAX ? credit : SWEEP_MAX);
+    cmd_int(&cmd, r->lease.server_ms);
     link_send(&r->session.work, &cmd, 0, swept, a);
 }
 
@@ -295,6 +298,7 @@ void lease_begin(struct redis *r)
     struct lease *l = &r->lease;
     int64_t now = redis_now(r);
     l->renewals = l->fetches = 0;
+    l->server_ms = 0;
     l->more = l->resumed = false;
     l->renew_ms = 0;
     l->sweep_ms = l->quiet_ms = now + r->lease_ms / 2;
@@ -306,7 +310,7 @@ void lease_tick(struct redis *r)
 {
     struct lease *l = &r->lease;
     int64_t now = redis_now(r), heard = r->session.heard_ms;
-    if (heard && now - heard > r->lease_ms / 3 + 2000)
+    if (heard && now - heard > r->lease_ms / 2)
         l->quiet_ms = now + r->lease_ms / 2; /* an outage that broke no connection */
     if (now >= l->renew_ms && !l->renewals && !l->fetches) {
         l->renew_ms = now + r->lease_ms / 3;

@@ -78,7 +78,8 @@ static const char publish[] =
 
 /*
  * KEYS stream; ARGV group, consumer, most strays to tell, then the entries that the host knows of.
- * Renews those that are still its own, in one step. Gives {those that are not, those it does not know}.
+ * Renews those that are still its own, in one step. Gives {those that are not, those it does not know, the
+ * server's time in ms}.
  */
 static const char renew[] =
     "local mine, from, keep, lost, strays = {}, '-', {}, {}, {}\n"
@@ -99,7 +100,8 @@ static const char renew[] =
     "  if #strays < tonumber(ARGV[3]) then strays[#strays + 1] = id end\n"
     "end\n"
     "table.sort(strays)\n"
-    "return {lost, strays}\n";
+    "local t = redis.call('TIME')\n"
+    "return {lost, strays, t[1] * 1000 + math.floor(t[2] / 1000)}\n";
 
 /* KEYS stream, attempts; ARGV group, consumer, entry, counts: what the next host has to know, if it is still ours to
  * tell. */
@@ -131,8 +133,11 @@ static const char fetch[] =
     LUA_ENTRY "for i = 4, #ARGV do out[#out + 1] = entry(ARGV[i], ARGV[3] == '1') end\n"
               "return out\n";
 
-/* KEYS stream, attempts; ARGV group, consumer, lease in ms, cursor, count: entries whose lease is over. */
+/* KEYS stream, attempts; ARGV group, consumer, lease in ms, cursor, count, when we renewed: entries whose lease is
+ * over. Not if it comes late: then nobody could renew anything for a while. */
 static const char sweep[] = LUA_ENTRY
+    "local t = redis.call('TIME')\n"
+    "if t[1] * 1000 + t[2] / 1000 - ARGV[6] > ARGV[3] / 2 then return {ARGV[4], out} end\n"
     "local c = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4],\n"
     "  'COUNT', ARGV[5], 'JUSTID')\n"
     "for _, id in ipairs(c[2]) do out[#out + 1] = entry(id, true) end\n"

@@ -55,11 +55,14 @@ void session_well(struct redis *r)
     r->ctx->host->log(r->ctx, BERTH_LOG_INFO, "the server works again");
 }
 
-static int64_t pause_ms(int failures)
+/* Short against half a lease: after an outage all hosts shall be back before one takes over from another. */
+static int64_t pause_ms(const struct redis *r)
 {
     uint32_t dice = 0;
+    int failures = r->session.failures;
+    int64_t cap = r->lease_ms / 5 < PAUSE_MAX_MS ? r->lease_ms / 5 : PAUSE_MAX_MS;
     int64_t most = 50ll << (failures < 8 ? failures : 8);
-    most = most < PAUSE_MAX_MS ? most : PAUSE_MAX_MS;
+    most = most < cap ? most : cap;
     if (getrandom(&dice, sizeof dice, GRND_NONBLOCK) < 0)
         dice = (uint32_t)failures * 2654435761u;
     return most / 2 + (int64_t)(dice % (uint32_t)(most / 2 + 1));
@@ -88,7 +91,7 @@ static void session_down(struct redis *r, const char *why)
     publish_lost(r);
     if (text[0])
         session_problem(r, text);
-    session_again(r, text[0] || s->failures ? pause_ms(s->failures) : 0);
+    session_again(r, text[0] || s->failures ? pause_ms(r) : 0);
     s->failures++;
 }
 

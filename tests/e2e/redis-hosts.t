@@ -107,6 +107,27 @@ let_go counted e1
 stop_host e1
 stop_host e2
 
+# ---- a server that stops and goes on: nobody has died ----
+
+lease=2s
+redis_config >"$T/pause.conf"
+start_host p1 "$T/pause.conf" && start_host p2 "$T/pause.conf" || done_testing
+for i in 1 2 3 4; do gate "paused$i"; done
+is "$(($(stat_of running p1) + $(stat_of running p2)))" 4 "two hosts have four tasks, and room for more"
+for i in 1 2 3; do
+    stop_redis r STOP
+    sleep 3 # longer than the lease
+    kill -CONT "${redis_pid[r]}"
+    wait_for '[ "$(rcli --raw XPENDING "${K}tasks" berth IDLE 0 - + 9 | awk "NR % 4 == 3 && \$1 < 1500" | wc -l)" = 4 ]'
+done
+is "$(cat "$M"/paused*.runs | wc -l)" 4 "after each time that it was stopped they go on where they were"
+is "$(stat_of late p1) $(stat_of late p2)" "0 0" "nothing was taken over"
+for i in 1 2 3 4; do open_gate "paused$i"; done
+for i in 1 2 3 4; do verdict_of "paused$i"; done >"$T/verdicts"
+is "$(sort "$T/verdicts" | uniq -c | xargs)" "4 succeeded" "and end well"
+stop_host p1
+stop_host p2
+
 # ---- a network that is cut ----
 
 ns=berth$$
