@@ -158,12 +158,15 @@ class Fleet(World):
                 owners = self.owners.setdefault(words[5], [])
                 if owners[-1:] != [words[3]]:
                     owners.append(words[3])
+        for t in self.tasks:
+            t.copies = len(self.sent.get(t.id, [0]))
 
     def excused(self, task):
-        """Another daemon took it over, or had another copy of it."""
+        """Another daemon took it over, or had another copy of it. It may know nothing of failures that were not told
+        yet."""
         entries = self.sent.get(task.id, [])
         moves = sum(len(self.owners[e]) - 1 for e in entries if e in self.owners)
-        return moves + max(0, len(entries) - 1) * (1 + task.retries)
+        return (moves + task.copies - 1) * (1 + task.retries)
 
     def check_late(self, node):
         """Results that another daemon's took the place of are counted. A host that dies forgets the count."""
@@ -183,7 +186,7 @@ class Fleet(World):
         return f"{sum(len(o) - 1 for o in self.owners.values())} taken over, "
 
     def is_lone(self, task):
-        return len(self.sent.get(task.id, [])) == 1 and task.kind not in ("fail", "signal", "cancel")
+        return task.copies == 1 and task.kind not in ("fail", "signal", "cancel")
 
     def check_queue(self):
         """What is left in Redis, against what the tasks have seen."""

@@ -42,6 +42,7 @@ class Task:
             pass
         os.chmod(self.marks_path, 0o666)  # each attempt has a uid of its own
         self.was_accepted = self.cancelled = False
+        self.copies = 1  # of it that its senders have made; a host that has forgotten one begins anew with another
         self.results = []  # (channel, result, size of the marks when it came)
         self.trouble = []
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -95,12 +96,12 @@ class Task:
         bad, last = [], {}
         for what, (host, attempt), _ in marks:
             before = last.get(host, 0)
-            if attempt < before:
+            if attempt < before and self.copies == 1:
                 bad.append(f"attempt {attempt} wrote '{what}' after attempt {before} had begun on {host}")
             last[host] = max(before, attempt)
         for what in ("start", "end"):
             seen = [a for w, a, _ in marks if w == what]
-            if len(seen) != len(set(seen)):
+            if len(seen) != len(set(seen)) and self.copies == 1:
                 bad.append(f"an attempt has two '{what}' marks: {seen}")
         if last.get(result["host"], 0) > result["attempt"]:
             bad.append(f"attempt {last[result['host']]} ran, the result is of attempt {result['attempt']}")
@@ -120,6 +121,8 @@ class Task:
                 bad.append(f"the output is {output_of(result)!r}, and nothing says why: {result}")
         if verdict not in self.verdicts() and result.get("blame") != "node":
             bad.append(f"the verdict is {verdict} ({result.get('blame')}): {result.get('error')}")
+        if self.kind in ("fail", "signal") and verdict == "failed" and len(ends) <= self.retries:
+            bad.append(f"it failed {len(ends)} times, with {self.retries} retries")
         if verdict == "succeeded" and code != 0:
             bad.append("it succeeded without an end")
         if verdict == "cancelled" and attempt in starts and not self.cancelled:
