@@ -41,12 +41,12 @@ class Server:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def signal(self, signo):
-        return self.process.poll() is None and send(self.process.pid, signo)
+        if self.process.poll() is None:
+            send(self.process.pid, signo)
 
     def kill(self):
-        hit = self.signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self.process.wait()
-        return hit
 
     def is_up(self):
         try:
@@ -82,20 +82,17 @@ class FleetFault(Fault):
         return self.lost + super().costs(world)
 
     def stop_all(self, daemon):
-        """Until there is nobody left to fork. Supervisors are told apart before."""
-        self.lost = len(daemon.roles()["supervisor"])
+        """Until there is nobody left to fork."""
         while True:
             awake = [p for p in daemon.processes() if p.state not in "Tt"]
             if not awake:
-                break
+                return
             for p in awake:
                 send(p.pid, signal.SIGSTOP)
-        return daemon.roles()["supervisor"]
 
     def freeze(self, world):
         daemon = self.node(world).daemon
         self.stop_all(daemon)
-        self.lost = 0
         world.later(self.long, daemon.resume_all)
 
     def away(self, world):
@@ -105,7 +102,8 @@ class FleetFault(Fault):
     def power(self, world):
         daemon = self.node(world).daemon
         daemon.hold()
-        self.lost = len(self.stop_all(daemon))
+        self.stop_all(daemon)
+        self.lost = len(daemon.roles()["supervisor"])
         for p in daemon.processes():
             send(p.pid, signal.SIGKILL)
         world.later(self.long, daemon.start)
@@ -221,7 +219,7 @@ class Fleet(World):
             if key.get(name) != result[name]:
                 bad.append(f"'{name}' is {result[name]} in the stream, {key.get(name)} in the key")
         body = json.loads(result["r"])
-        if [(task.essence(b)) for _, b, _ in task.results] != [task.essence(body)]:
+        if [task.essence(b) for _, b, _ in task.results] != [task.essence(body)]:
             bad.append(f"the stream has {task.essence(body)}, seen was {task.results}")
         if (str(body["attempt"]), body["verdict"]) != (result["attempt"], result["verdict"]):
             bad.append(f"the result is not what its entry says: {result}")
