@@ -82,9 +82,9 @@ class FleetFault(Fault):
         return self.lost + super().costs(world)
 
     def stop_all(self, daemon):
-        """Until there is nobody left to fork."""
+        """Until there is nobody left to fork. Who waits for a child that is to call exec, and is stopped, stays in D."""
         while True:
-            awake = [p for p in daemon.processes() if p.state not in "Tt"]
+            awake = [p for p in daemon.processes() if p.state not in "TtD"]
             if not awake:
                 return
             for p in awake:
