@@ -34,7 +34,7 @@ make_keys() { # of a host, and of a client that it knows: sets curve_key, curve_
     (umask 077 && printf 'secret %s\n' "${host[1]}" >"$T/host.key")
     printf 'client %s\n' "${me[0]}" >"$T/clients.key"
     curve_key=${me[1]}
-    by_curve=zmq://127.0.0.1:$zmq_port?server_key=$(jq -rn --arg key "${host[0]}" '$key | @uri')
+    by_curve="zmq://127.0.0.1:$zmq_port?server_key=$(jq -rn --arg key "${host[0]}" '$key | @uri')"
 }
 
 start_everything() { # Redis with and without TLS; a host with HTTP on TCP, a socket and TLS, and both queues
