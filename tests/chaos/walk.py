@@ -3,6 +3,7 @@
 """The walk over all crash points: what makes a role pass each of them."""
 import os
 import signal
+import sqlite3
 import time
 
 from daemon import send, wait_for
@@ -10,7 +11,7 @@ from tasks import Task
 
 FIRE_SECONDS = 40
 # The store hears of an attempt a moment after it began. Who then loses both supervisor and host uses its number again.
-UNHEARD_SECONDS = 0.15
+HEARD_SECONDS = 5  # it may die at this very point before it has
 
 
 class Calm:
@@ -55,8 +56,19 @@ class Walker:
         t.body["args"][2] = "1.0"
         self.begin(t)
         wait_for(lambda: t.marks(), 60, "a task runs")
-        time.sleep(UNHEARD_SECONDS)
+        end = time.monotonic() + HEARD_SECONDS
+        while not self.is_stored(t) and time.monotonic() < end:
+            time.sleep(0.01)
         return t
+
+    def is_stored(self, task):
+        store = sqlite3.connect(f"file:{self.daemon.work}/state/berth.db?mode=ro", uri=True, timeout=1)
+        try:
+            return store.execute("SELECT 1 FROM tasks WHERE id = ? AND attempt > 0", (task.id,)).fetchone()
+        except sqlite3.OperationalError:  # it is being opened
+            return None
+        finally:
+            store.close()
 
     def supervisors(self, signo):
         for p in self.daemon.roles()["supervisor"]:
