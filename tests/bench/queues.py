@@ -64,7 +64,8 @@ class Peer:
         self.bench, self.redis, self.name, self.command = bench, redis, name, command
 
     def __enter__(self):
-        self.env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1", BENCH_REDIS=self.redis.socket)
+        self.env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1", BENCH_REDIS=self.redis.socket,
+                        TMPDIR=self.bench.scratch)
         self.workers = [subprocess.Popen(command, env=self.env, cwd=self.bench.scratch, start_new_session=True,
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                         for command in self.command]
