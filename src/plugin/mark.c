@@ -9,12 +9,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/fail.h"
 #include "base/str.h"
 
 static struct mark unread;
 static struct mark *own = &unread;
 /* 1 in the process that uses the mark, and wiped by the kernel in what a plugin forks. NULL: not to be had. */
 static volatile char *here;
+/* A callback may call the host, and that another callback. */
+static struct {
+    char plugin[sizeof unread.plugin], callback[sizeof unread.callback];
+} outer[4];
+static unsigned depth;
 
 struct mark *mark_new(void)
 {
@@ -32,6 +38,7 @@ void mark_free(struct mark *m)
 void mark_use(struct mark *m)
 {
     own = m ? m : &unread;
+    depth = 0;
     if (!here) {
         void *page =
             mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -58,6 +65,11 @@ static void copy(char *to, const char *from, size_t size)
 /* A plugin that dies leaves these stores behind only if the compiler makes them before the call. */
 void mark_enter(const char *plugin, const char *callback)
 {
+    if (depth && depth <= countof(outer)) {
+        memcpy(outer[depth - 1].plugin, own->plugin, sizeof own->plugin);
+        memcpy(outer[depth - 1].callback, own->callback, sizeof own->callback);
+    }
+    depth++;
     copy(own->plugin, plugin, sizeof own->plugin);
     own->calls++;
     copy(own->callback, callback, sizeof own->callback);
@@ -71,7 +83,11 @@ void mark_leave(void)
     if (here && !*here)
         _exit(EXIT_FAILURE);
     atomic_signal_fence(memory_order_seq_cst);
-    own->in = 0;
+    own->in = --depth > 0;
+    if (depth && depth <= countof(outer)) {
+        memcpy(own->plugin, outer[depth - 1].plugin, sizeof own->plugin);
+        memcpy(own->callback, outer[depth - 1].callback, sizeof own->callback);
+    }
 }
 
 bool mark_read(const struct mark *m, struct mark *ret)

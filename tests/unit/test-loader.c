@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "plugin/loader.h"
+#include "plugin/mark.h"
 #include "tap.h"
 
 static char dir[] = "/tmp/berth-test-loader-XXXXXX";
@@ -451,6 +452,22 @@ static void test_check(void)
     has_str(err.text, "berth.conf:5: no plugin 'tow' (did you mean 'two'?)", "as told");
 }
 
+static void test_mark(void)
+{
+    struct mark *m = mark_new(), at;
+    mark_use(m);
+    mark_enter("one", "recv");
+    mark_enter("two", "reply");
+    ok(mark_read(m, &at) && !strcmp(at.callback, "reply"), "in the callback of a callback");
+    mark_leave();
+    ok(mark_read(m, &at) && !strcmp(at.plugin, "one") && !strcmp(at.callback, "recv"),
+       "back in the first");
+    mark_leave();
+    ok(!mark_read(m, &at), "in none");
+    mark_use(NULL);
+    mark_free(m);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir) || chmod(dir, 0755) < 0)
@@ -465,6 +482,7 @@ int main(void)
     test_files();
     test_find();
     test_check();
+    test_mark();
     char command[600];
     snprintf(command, sizeof(command), "rm -rf '%s'", dir);
     ok(system(command) == 0, "cleaned up");
