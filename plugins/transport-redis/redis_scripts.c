@@ -24,7 +24,7 @@ static const char publish[] =
     "  if t ~= 'none' and t ~= 'stream' then\n"
     "    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. t .. ', not a "
     "stream') end end\n"
-    "local counted = redis.call('EXISTS', KEYS[3]) == 1\n"
+    "local counted = redis.call('HLEN', KEYS[3]) > 0\n"
     "local function letter(s, e, id, reason, verdict, attempt)\n"
     "  local f = {'id', id, 'reason', reason, 'verdict', verdict, 'attempts', attempt,\n"
     "    'host', ARGV[7], 'stream', s, 'entry', e}\n"
