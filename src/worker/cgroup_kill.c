@@ -30,12 +30,19 @@ struct held {
     int count, skip, seen;
 };
 
+/* Of a group that was removed by halves the hierarchy with all of its processes may be gone. What holds up the
+ * rest had joined no more than that when its supervisor died. */
 static int tracking(const struct cgroup *g)
 {
-    for (unsigned i = 0; i < g->base->count; i++)
-        if (g->base->hier[i].use & CG_TRACK && g->dir[i] >= 0)
+    int rest = -1;
+    for (unsigned i = 0; i < g->base->count; i++) {
+        if (g->dir[i] < 0)
+            continue;
+        if (g->base->hier[i].use & CG_TRACK)
             return (int)i;
-    return -1;
+        rest = (int)i;
+    }
+    return g->base->use & CG_TRACK ? rest : -1;
 }
 
 static int hold(void *arg, pid_t pid)

@@ -301,6 +301,38 @@ static void test_leftovers(void)
     is_str(names, "", "nothing is left");
 }
 
+/* Of a process that had joined one hierarchy only, when all others were removed. */
+static void test_removed_by_halves(void)
+{
+    struct cgroup *g = open_group("halves", 64 << 20, 1, 20), *again = NULL;
+    int kept = -1;
+    for (unsigned i = 0; i < base->count; i++)
+        if (g->dir[i] >= 0 && !(base->hier[i].use & CG_TRACK))
+            kept = (int)i;
+    if (kept < 0) {
+        ok(base->count == 1, "there is one hierarchy, all or nothing is removed");
+        close_group(g);
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        cgroup_write(g->dir[kept], "tasks", "0");
+        for (unsigned i = 0; i < base->count; i++)
+            if ((int)i != kept && g->dir[i] >= 0)
+                cgroup_remove_tree(base->hier[i].fd, "halves");
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    siginfo_t info;
+    is_int(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0, "a process has joined one");
+    is_int(cgroup_find(base, "halves", &again), 0, "the rest of the group is found");
+    is_int(cgroup_remove(again), -EBUSY, "and cannot be removed");
+    is_int(cgroup_kill(again, WAIT_MS), 0, "before who is in there was killed");
+    is_int(waitid(P_PID, (id_t)pid, &info, WEXITED), 0, "which is dead");
+    close_group(again);
+    cgroup_close(g);
+}
+
 static void test_cpu_time(void)
 {
     struct cgroup *g = open_group("time", 0, 0, 0);
@@ -326,6 +358,7 @@ static void use_base(void)
     test_join();
     test_joined();
     test_leftovers();
+    test_removed_by_halves();
     test_cpu_time();
     test_renew();
 }
