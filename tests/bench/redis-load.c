@@ -173,5 +173,8 @@ int main(int argc, char **argv)
     while (l.done < l.count)
         turn(&l);
     figures_print(l.took_ns, l.done, figures_now_ns() - begin, l.failed);
+    free(l.sent_ns);
+    free(l.took_ns);
+    redisFree(l.redis);
     return l.failed ? 1 : 0;
 }

@@ -122,11 +122,13 @@ as many clients as max_clients allows are here: try again later" "no client has 
 is "$(peer <<'PY'
 p = Peer("third", ready=False)
 say("came in:", eventually(lambda: p.back()))
-p.send("STATUS", {"id": "g3"})
-say(p.wait("STATUS")["state"])
+def is_done():
+    p.send("STATUS", {"id": "g3"})
+    return p.wait("STATUS")["state"] == "done"
+say("g3 is done:", eventually(is_done))
 PY
 )" "came in: True
-done" "who is gone makes room for others"
+g3 is done: True" "who is gone makes room for others"
 ok 'wait_for "grep -q \"did not come back: \" \"$T/berthd.log\"" 60' "what is owed to a client is not kept for ever"
 is "$(peer <<'PY'
 p = Peer("greedy")
