@@ -220,8 +220,10 @@ int body_read(enum body_type type, const void *data, size_t len, struct body *re
 
 bool body_next_id(struct body *b, char id[BODY_ID])
 {
-    struct reader r = {.at = b->ids, .end = (const unsigned char *)b->ids + b->ids_len};
     struct item it;
+    if (!b->id_count)
+        return false;
+    struct reader r = {.at = b->ids, .end = (const unsigned char *)b->ids + b->ids_len};
     while (b->id_count && item_read(&r, &it) == 0) {
         b->id_count--;
         b->ids = r.at;
