@@ -44,6 +44,12 @@ enum berth_verdict {
     BERTH_VERDICT_PREEMPTED = 10,    /* drain, shutdown, end of the node's walltime */
     BERTH_VERDICT_REJECTED = 11      /* never started: bad task, unknown executer, limit, policy */
 };
+/* Initializer of an array: what they are called on the wire, in that order. Since 1.1. */
+#define BERTH_VERDICT_NAMES                                                          \
+    {                                                                                \
+        "", "succeeded", "failed", "timeout", "oom", "cancelled", "image_error",     \
+            "runtime_error", "plugin_error", "lost", "preempted", "rejected"         \
+    }
 
 #ifdef __cplusplus
 }

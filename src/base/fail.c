@@ -68,20 +68,8 @@ int berth_wrap(struct berth_error *err, const char *format, ...)
     return r;
 }
 
-static const char *const verdict_names[] = {
-    [BERTH_VERDICT_NONE] = "",
-    [BERTH_VERDICT_SUCCEEDED] = "succeeded",
-    [BERTH_VERDICT_FAILED] = "failed",
-    [BERTH_VERDICT_TIMEOUT] = "timeout",
-    [BERTH_VERDICT_OOM] = "oom",
-    [BERTH_VERDICT_CANCELLED] = "cancelled",
-    [BERTH_VERDICT_IMAGE_ERROR] = "image_error",
-    [BERTH_VERDICT_RUNTIME_ERROR] = "runtime_error",
-    [BERTH_VERDICT_PLUGIN_ERROR] = "plugin_error",
-    [BERTH_VERDICT_LOST] = "lost",
-    [BERTH_VERDICT_PREEMPTED] = "preempted",
-    [BERTH_VERDICT_REJECTED] = "rejected",
-};
+static const char *const verdict_names[] = BERTH_VERDICT_NAMES;
+_Static_assert(countof(verdict_names) == BERTH_VERDICT_REJECTED + 1, "a name for each");
 
 static const char *const blame_names[] = {
     [BERTH_BLAME_NONE] = "",
