@@ -94,15 +94,6 @@ static int redis_open(const char *url, const char *token, const char *ca_file,
 
 /* ---- tasks ---- */
 
-/* FNV-1a, 64 bits, as the host keeps it with a result. */
-static void make_digest(const struct buf *task, char ret[17])
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < task->len; i++)
-        hash = (hash ^ (unsigned char)task->data[i]) * 0x100000001b3u;
-    snprintf(ret, 17, "%016llx", (unsigned long long)hash);
-}
-
 static void cmd_key(struct cmd *cmd, const struct client_link *l, const char *name,
                     const char *id)
 {
@@ -117,14 +108,14 @@ static int check_used(struct client_link *l, const char *id, const struct buf *t
 {
     struct cmd cmd = {0};
     struct resp *reply;
-    char digest[17];
+    char digest[DIGEST];
     cmd_str(&cmd, "HGET");
     cmd_key(&cmd, l, "result:", id);
     cmd_str(&cmd, "digest");
     int rc = resp_call(&l->work, &l->place, &cmd, &reply, err);
     if (rc < 0)
         return rc;
-    make_digest(task, digest);
+    bytes_digest(task->data, task->len, digest);
     if (reply->type == RESP_STRING && strcmp(resp_str(reply), digest) != 0)
         rc = berth_fail(err, EEXIST, "id '%s' was used for a different task", id);
     resp_free(reply);

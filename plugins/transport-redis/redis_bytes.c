@@ -43,6 +43,14 @@ void bytes_drop(struct bytes *b, size_t len)
         bytes_free(b);
 }
 
+void bytes_digest(const void *data, size_t len, char ret[DIGEST])
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (const unsigned char *p = data; len; len--)
+        hash = (hash ^ *p++) * 0x100000001b3;
+    snprintf(ret, DIGEST, "%016" PRIx64, hash);
+}
+
 void cmd_free(struct cmd *c)
 {
     bytes_free(&c->args);

@@ -83,15 +83,6 @@ void held_free(struct held_table *t, struct held *h)
     free(h);
 }
 
-/* FNV-1a: tells an honest sender's two tasks of one id apart; it guards against nobody. */
-void held_digest(struct held *h)
-{
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < h->len; i++)
-        hash = (hash ^ (unsigned char)h->body[i]) * 0x100000001b3;
-    snprintf(h->digest, sizeof h->digest, "%016" PRIx64, hash);
-}
-
 void held_counts(struct held *h, const char *counts, uint32_t deliveries)
 {
     unsigned a = 0, f = 0, l = 0, d = 0;

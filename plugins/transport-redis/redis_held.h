@@ -10,6 +10,8 @@
 
 #include <uthash.h>
 
+#include "redis_bytes.h"
+
 enum held_state {
     HELD_READY, /* read, not yet handed to the host */
     HELD_GIVEN, /* the host has it */
@@ -28,7 +30,7 @@ struct held {
     bool naked; /* no field t */
     bool told;  /* the host knows that it is cancelled */
     bool json;  /* the task; so will be its result */
-    char digest[17];
+    char digest[DIGEST];
     char name[129];                                  /* for a task that names no id */
     uint32_t deliveries, attempts, failures, losses; /* attempts...: before us */
     char *body;
@@ -59,7 +61,6 @@ struct held *held_of_entry(struct held_table *t, size_t level, const char *entry
 void held_ready(struct held_table *t, struct held *h); /* into its list */
 struct held *held_next(struct held_table *t); /* out of the first list; HELD_GIVEN */
 void held_free(struct held_table *t, struct held *h); /* out of all but the list of ended */
-void held_digest(struct held *h);                     /* of its body */
 /* "attempts:failures:losses:deliveries" as some host left it, or ""; with the deliveries of now. */
 void held_counts(struct held *h, const char *counts, uint32_t deliveries);
 /* The same for the next host; false if the deliveries alone tell as much. */

@@ -80,7 +80,7 @@ void take_entry(struct redis *r, size_t level, const struct resp *entry)
         return;
     }
     take_name(r, h);
-    held_digest(h);
+    bytes_digest(h->body, h->len, h->digest);
     h->json = h->len && h->body[0] == '{';
     held_counts(h, resp_str(resp_at(entry, 3)), (uint32_t)resp_int(resp_at(entry, 2)));
     r->usual_bytes =
