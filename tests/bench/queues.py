@@ -6,13 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 from daemon import HERE, BenchError, Daemon, wait_for
 from measures import body, figures, in_turns, median
+from report import MIB
 
 WINDOW = 2000  # tasks on the way
-QUEUE = "bench"
+QUEUE, BARE = "bench", "bare"
 PYTHON = "/usr/bin/python3"  # that of Debian's packages
 
 
@@ -53,8 +53,8 @@ def write_config(bench, redis):
     return path
 
 
-def redis_load(bench, redis, executer, count, window):
-    return figures([bench.tool("redis-load"), "-n", str(count), "-w", str(window), redis.socket, QUEUE, body(executer)])
+def redis_load(bench, redis, queue, count, window):
+    return figures([bench.tool("redis-load"), "-n", str(count), "-w", str(window), redis.socket, queue, body("at-once")])
 
 
 class Peer:
@@ -77,13 +77,7 @@ class Peer:
 
     def __exit__(self, *_):
         for worker in self.workers:
-            os.killpg(worker.pid, signal.SIGTERM)
-        time.sleep(0.2)
-        for worker in self.workers:
-            try:
-                os.killpg(worker.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
 
 
@@ -97,41 +91,43 @@ def peers(redis):
         "rq": [[PYTHON, "-c", "from rq.cli import main; main()", "worker", "--url", url, "--quiet", QUEUE]] * 2,
         "celery": [[PYTHON, "-m", "celery", "-A", "peer", "worker", "--concurrency=2", "--loglevel=ERROR"]],
     }
-    return {name: command for name, command in known.items()
-            if can_import(name)}
+    return {name: command for name, command in known.items() if can_import(name)}
+
+
+def round_trips(bench, redis):
+    calls = bench.size(2000, 20)
+    echo = subprocess.Popen([bench.tool("redis-load"), "-e", redis.socket, BARE])
+    try:
+        runs = in_turns(bench.rounds, {name: lambda queue=queue: redis_load(bench, redis, queue, calls, 1)
+                                       for name, queue in (("bare", BARE), ("berth", QUEUE))})
+    finally:
+        echo.kill()
+        echo.wait()
+    for percent, bar in (("p50", 0.15), ("p99", 1)):
+        key = percent + "_us"
+        for name, figures_of in runs.items():
+            bench.report.row(f"round trip, {name}, {percent}", median([f[key] for f in figures_of]) / 1000, "ms", digits=3)
+        added = median([berth[key] - bare[key] for berth, bare in zip(runs["berth"], runs["bare"])])
+        bench.report.row(f"added, {percent}", added / 1000, "ms", ("<=", bar), digits=3)
 
 
 def queues(bench):
-    n, calls = bench.size(60000, 300), bench.size(2000, 20)
+    n = bench.size(60000, 300)
     bench.report.begin("Tasks through Redis", f"""
         From XADD to the result read back, by one client with {WINDOW} tasks on the way; server, client and berth
         share the machine. "null" answers at once in its worker: what is left is the transport and the host. "Round trip"
         has one task on the way at a time; "bare" is that of two streams with a program that only copies
-        between them. RQ and Celery: Debian's, two workers, a task that does nothing, sent and its result awaited.""")
+        between them, in turns with berth. RQ and Celery, each with the server to itself: Debian's, two workers, a task that does nothing, sent and its result awaited.""")
     with Redis(bench.scratch) as redis:
         with Daemon(bench.tree, config=write_config(bench, redis)) as daemon:
             wait_for("/readyz", lambda: daemon.ask("GET", "/readyz")[0] == 200)
-            redis_load(bench, redis, "at-once", bench.size(1000, 20), 10)
-            fast = [redis_load(bench, redis, "at-once", n, WINDOW)["rate"] for _ in range(bench.rounds)]
-            host = daemon.role("host").memory()
+            redis_load(bench, redis, QUEUE, bench.size(1000, 20), 10)
+            fast = [redis_load(bench, redis, QUEUE, n, WINDOW)["rate"] for _ in range(bench.rounds)]
             bench.report.row("berth, null at once", median(fast), "tasks/s", (">=", 40000), digits=0)
-            bench.report.row("host, PSS after that", host["pss"] / 2**20, "MiB")
-            trips = [redis_load(bench, redis, "at-once", calls, 1) for _ in range(bench.rounds)]
-        echo = subprocess.Popen([bench.tool("redis-load"), "-e", redis.socket, QUEUE])
-        try:
-            time.sleep(0.2)  # it reads what comes from then on
-            bare = [redis_load(bench, redis, "none", calls, 1) for _ in range(bench.rounds)]
-        finally:
-            echo.kill()
-            echo.wait()
-        for percent, bar in (("p50", 0.15), ("p99", 1)):
-            key = percent + "_us"
-            for name, runs in (("bare", bare), ("berth", trips)):
-                bench.report.row(f"round trip, {name}, {percent}", median([r[key] for r in runs]) / 1000, "ms", digits=3)
-            added = median([r[key] for r in trips]) - median([r[key] for r in bare])
-            bench.report.row(f"added, {percent}", added / 1000, "ms", ("<=", bar), digits=3)
+            bench.report.row("host, PSS after that", daemon.role("host").memory()["pss"] / MIB, "MiB")
+            round_trips(bench, redis)
         for name, command in peers(redis).items():
             count = bench.size(400 if name == "rq" else 3000, 4)
             with Peer(bench, redis, name, command) as peer:
-                rates = in_turns(bench.rounds, {name: lambda: peer.run(count)})[name]
+                rates = [peer.run(count) for _ in range(bench.rounds)]
             bench.report.row({"rq": "RQ", "celery": "Celery, prefork"}[name], median(rates), "tasks/s", digits=0)

@@ -4,7 +4,7 @@
  * Sends one and the same task through a stream of Redis again and again, and reads the results back.
  *
  *   redis-load [-n TASKS] [-w WINDOW] SOCKET QUEUE TASK   as berth-redis(7) says; TASK is JSON without an id
- *   redis-load -e SOCKET QUEUE                            answers in berth's place: what the transport itself takes
+ *   redis-load -e SOCKET QUEUE                            answers in berth's place, in a queue where nobody else does
  *
  * WINDOW tasks are on the way at a time. Prints a line of JSON: tasks per second, and how long each took, from its
  * XADD to the result in hand. The exit status is 1 if a result is not "succeeded".
@@ -112,11 +112,10 @@ static void find_end(struct load *l)
 /* For each task an entry of the same fields in the results, and no more than that. */
 static _Noreturn void echo(struct load *l)
 {
-    snprintf(l->last, sizeof l->last, "$");
+    snprintf(l->last, sizeof l->last, "0");
     for (;;) {
-        redisReply *reply =
-            redisCommand(l->redis, "XREAD COUNT %d BLOCK 0 STREAMS %s %s", READ_MAX,
-                         l->tasks, l->last);
+        redisReply *reply = redisCommand(l->redis, "XREAD COUNT %d BLOCK 0 STREAMS %s %s",
+                                         READ_MAX, l->tasks, l->last);
         if (!reply || reply->type != REDIS_REPLY_ARRAY)
             give_up("the stream of tasks cannot be read");
         const redisReply *entries = reply->element[0]->element[1];
