@@ -129,6 +129,7 @@ libberth_a_SOURCES = \
 	src/worker/output_int.h \
 	src/worker/output_read.c \
 	src/worker/payload.c \
+	src/worker/payload_sandbox.c \
 	src/worker/probe.c \
 	src/worker/raw_call.h \
 	src/worker/result.c \
@@ -138,6 +139,8 @@ libberth_a_SOURCES = \
 	src/worker/sandbox.c \
 	src/worker/sandbox_dev.c \
 	src/worker/sandbox_int.h \
+	src/worker/sandbox_keep.c \
+	src/worker/sandbox_keep.h \
 	src/worker/seccomp.c \
 	src/worker/spawn.c \
 	src/worker/spawn.h \

@@ -183,6 +183,7 @@ E2E_TESTS = \
 	tests/e2e/http-access.t \
 	tests/e2e/http.t \
 	tests/e2e/install.t \
+	tests/e2e/kept.t \
 	tests/e2e/kmer.t \
 	tests/e2e/many.t \
 	tests/e2e/null.t \

@@ -277,8 +277,8 @@ static inline void worker_child(const char *runtime, int fd)
     start.plugin_path = file;
     start.drop.uid = start.drop.gid = host.uid;
     start.drop.change_ids = host.root;
-    static const char *const caps[] = {"setuid", "setgid",       "kill",   "sys_admin",
-                                       "chown",  "dac_override", "fowner", NULL};
+    static const char *const caps[] = {"setuid",     "setgid", "kill",         "sys_admin",
+                                       "sys_chroot", "chown",  "dac_override", "fowner", NULL};
     if (host.root)
         capset_parse(caps, &start.drop.keep, NULL);
     else
@@ -380,10 +380,9 @@ static inline void kill_orphans(void)
     for (; read_file("/proc/thread-self/children", 65536, &text, &len) == 0 && len > 1;
          text = NULL) {
         for (char *save, *p = strtok_r(text, " ", &save); p;
-             p = strtok_r(NULL, " ", &save)) {
+             p = strtok_r(NULL, " ", &save))
             kill((pid_t)atol(p), SIGKILL);
-            waitpid((pid_t)atol(p), NULL, 0);
-        }
+        waitpid(-1, NULL, 0); /* whoever ends: an init waits for what died in its namespace */
         free(text);
     }
     free(text);

@@ -263,10 +263,10 @@ static const struct berth_option executer_options[] = {
     {NULL, 0, 0, NULL, NULL},
 };
 
-/* sys_admin: namespaces and mounts; the others: to become the payload's uid, to signal it, and to give it
- * its work directory. */
+/* sys_admin: namespaces and mounts; sys_chroot: to enter those that are kept; the others:
+ * to become the payload's uid, to signal it, and to give it its work directory. */
 static const char *const capabilities[] = {
-    "setuid", "setgid", "kill", "sys_admin", "chown", NULL,
+    "setuid", "setgid", "kill", "sys_admin", "sys_chroot", "chown", NULL,
 };
 
 static const struct berth_runtime process_runtime =

@@ -78,6 +78,8 @@ void child_enter(const struct spawn_plan *plan)
     if (req->isolate & BERTH_ISOLATE_NET && !(plan->namespaces & CLONE_NEWNET))
         child_check(plan, or_errno(setns(req->net_fd, CLONE_NEWNET)), "enter the network",
                     NULL);
+    if (req->sandbox)
+        sandbox_join(plan);
     if (req->isolate & BERTH_ISOLATE_UTS && req->host_name)
         child_check(plan, or_errno(sethostname(req->host_name, strlen(req->host_name))),
                     "set the host name", req->host_name);
@@ -142,8 +144,8 @@ static void change_ids(const struct spawn_plan *plan)
                 "change uid", NULL);
 }
 
-/* After the change of ids, which clears it. Init's children need none: init's end is
- * theirs. */
+/* After the change of ids, which clears it. Where there is an init, its end is that of all
+ * processes in its namespace. */
 static void die_with_parent(const struct spawn_plan *plan)
 {
     child_check(plan, or_errno(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)), "set pdeathsig",
@@ -184,7 +186,7 @@ _Noreturn void child_payload(const struct spawn_plan *plan)
         plan); /* not before: exec would fail if the new uid has many processes already */
     if (req->cwd)
         child_check(plan, or_errno(chdir(req->cwd)), "change directory to", req->cwd);
-    if (!plan->init)
+    if (!plan->init && !req->sandbox)
         die_with_parent(plan);
     if (!req->run)
         child_check(plan, priv_drop_child(), "drop privileges", NULL);

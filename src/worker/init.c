@@ -11,16 +11,20 @@
  * report pipe is closed. From there on (close_rest) the two run side by side, and init
  * uses only its own stack and raw_call.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "worker/raw_call.h"
+#include "worker/sandbox_int.h"
 #include "worker/spawn_int.h"
 
 static int payload_process(void *arg)
@@ -138,6 +142,51 @@ static _Noreturn void watch(pid_t payload)
     }
 }
 
+static int own_space(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int hand_over(const struct spawn_plan *plan)
+{
+    struct kept_spaces spaces = {
+        .mnt = own_space("/proc/self/ns/mnt"),
+        .pid = own_space("/proc/self/ns/pid"),
+        .uts = own_space("/proc/self/ns/uts"),
+    };
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof spaces)];
+    } control = {.head = {.cmsg_level = SOL_SOCKET,
+                          .cmsg_type = SCM_RIGHTS,
+                          .cmsg_len = CMSG_LEN(sizeof spaces)}};
+    memcpy(CMSG_DATA(&control.head), &spaces, sizeof spaces);
+    struct iovec io = {"", 1};
+    struct msghdr m = {.msg_iov = &io,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control};
+    return sendmsg(plan->req->keep_sock, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Payloads come from outside; the kernel reaps what they orphan. */
+static _Noreturn void keep_sandbox(const struct spawn_plan *plan)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct none[2] = {{0}, {0}};
+    struct {
+        void (*handler)(int);
+        long rest[7];
+    } ignore = {.handler = SIG_IGN}; /* the kernel's struct sigaction */
+    child_check(plan, hand_over(plan), "hand over the sandbox", NULL);
+    raw_call(SYS_rt_sigaction, SIGCHLD, (long)&ignore, 0, _NSIG / 8, 0);
+    syscall(SYS_capset, &head, none);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    raw_call(SYS_close_range, 0, ~0u, 0, 0, 0);
+    for (;;)
+        raw_call(SYS_rt_sigsuspend, (long)&(uint64_t){~0ull}, sizeof(uint64_t), 0, 0, 0);
+}
+
 _Noreturn void init_main(const struct spawn_plan *plan)
 {
     int status_fd = plan->status_fd;
@@ -145,6 +194,8 @@ _Noreturn void init_main(const struct spawn_plan *plan)
     die_with_parent(plan);
     child_reset_signals();
     child_enter(plan);
+    if (plan->req->keep_sock > 0)
+        keep_sandbox(plan);
     /* A payload of the same uid could else get at this memory, shared or not. It is too late for this only in the
      * maps of a user namespace, and they are written. */
     if (!(plan->req->isolate & BERTH_ISOLATE_UID) || plan->req->uid == geteuid())

@@ -78,11 +78,10 @@ static bool has_seccomp(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-static bool can_change_ids(void)
+static bool has_capabilities(unsigned need)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct data[2] = {{0}, {0}};
-    unsigned need = 1u << CAP_SETUID | 1u << CAP_SETGID;
     return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & need) == need;
 }
 
@@ -114,7 +113,9 @@ void isolation_probe(struct isolation *ret)
     }
     if (has_seccomp())
         ret->can |= BERTH_ISOLATE_SECCOMP;
-    if (!ret->by_userns && can_change_ids())
+    if (!ret->by_userns && has_capabilities(1u << CAP_SETUID | 1u << CAP_SETGID))
         ret->can |= BERTH_ISOLATE_UID;
+    ret->keeps =
+        !ret->by_userns && has_capabilities(1u << CAP_SYS_ADMIN | 1u << CAP_SYS_CHROOT);
     say_missing(ret, userns.code ? &userns : &direct);
 }

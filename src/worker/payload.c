@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "worker/sandbox_keep.h"
 #include "worker/supervisor_int.h"
 
 #define COMMAND_SECONDS 10 /* a plugin's `command` only puts strings together */
@@ -321,7 +322,7 @@ static int spawn_with(struct supervisor *s, struct spawn_request *req, bool *ret
         req->stdio[0] = in;
         req->stdio[1] = outs[0];
         req->stdio[2] = outs[1];
-        rc = spawn(req, &s->payload, ret_task_fault, err);
+        rc = payload_spawn(s, req, ret_task_fault, err);
     }
     close(in);
     for (int i = 0; i < 2; i++)
@@ -452,6 +453,9 @@ int payload_launch(struct supervisor *s)
 void payload_signal(struct supervisor *s, int signo)
 {
     s->end.sent |= UINT64_C(1) << signo;
+    /* Init hands them on to the whole group; this one has no init of its own. */
+    if (s->in_sandbox && !s->end.reaped && kill(-s->payload.pid, signo) == 0)
+        return;
     if (!s->end.reaped)
         pidfd_send_signal(s->payload.pidfd, signo, NULL, 0);
 }
@@ -459,6 +463,8 @@ void payload_signal(struct supervisor *s, int signo)
 void payload_kill(struct supervisor *s)
 {
     s->hard_killed = true;
+    if (s->in_sandbox && s->sandbox)
+        sandbox_kill(s->sandbox);
     payload_signal(s, SIGKILL);
 }
 
@@ -472,6 +478,8 @@ int payload_kill_rest(struct supervisor *s)
 {
     if (!s->end.reaped)
         return -EAGAIN;
+    if (s->in_sandbox)
+        return payload_sandbox_leave(s);
     if (s->pid_namespace) /* the kernel lets no init end before all of its processes have */
         return 0;
     if (s->cgroup && cgroup_has_kill(s->rt->cgroups))

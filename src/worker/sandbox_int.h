@@ -7,10 +7,19 @@
 #include "worker/spawn_int.h"
 
 int sandbox_or_errno(long r);
-int sandbox_hold(const char *path); /* a detached copy of the mounts at path: descriptor */
+/* A detached copy of the mounts at path, without set-user-id: descriptor. */
+int sandbox_hold(const struct spawn_plan *plan, const char *path);
 int sandbox_put(int tree, const char *path); /* attaches and closes it */
 int sandbox_tmpfs(const char *path, const char *options);
 void sandbox_make_point(const char *path, bool dir);
 void sandbox_devices(const struct spawn_plan *plan);
+
+/* What init gives to the one who keeps its sandbox. */
+struct kept_spaces {
+    int mnt, pid, uts;
+};
+/* Of WHERE in WHERE/NAME/work. */
+size_t sandbox_where_len(const char *work);
+void sandbox_enter(const struct spawn_plan *plan); /* the sandbox's namespaces, mounts copied */
 
 #endif

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,17 +29,20 @@ static int first_process(void *arg)
 }
 
 /* A run function may do anything: it needs memory of its own. */
-static long start(const struct spawn_plan *plan, int *ret_pidfd)
+static long start_here(const struct spawn_plan *plan, int *ret_pidfd)
 {
     char stack[32 << 10]
         __attribute__((aligned(64))); /* its upper pages have been used before */
     int cgroup = plan->init ? -1 : cgroup_fd(plan->req->cgroup);
     bool copy = plan->req->run && !plan->init;
+    pid_t second = 2; /* which is free: nothing of the payload before is left */
     struct clone_args args = {
         .flags = plan->namespaces | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0) |
                  (copy || plan->init ? 0 : CLONE_VFORK),
         .pidfd = (uintptr_t)ret_pidfd,
         .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+        .set_tid = plan->req->sandbox ? (uintptr_t)&second : 0,
+        .set_tid_size = plan->req->sandbox ? 1 : 0,
     };
     void *arg = (void *)plan;
     long pid =
@@ -47,6 +51,18 @@ static long start(const struct spawn_plan *plan, int *ret_pidfd)
             : clone_child(&args, copy ? NULL : first_process, arg, stack, sizeof stack);
     if (pid == 0)
         _exit(first_process(arg));
+    return pid;
+}
+
+static long start(const struct spawn_plan *plan, int *ret_pidfd)
+{
+    const struct sandbox *sandbox = plan->req->sandbox;
+    int r = sandbox ? sandbox_pids(sandbox, true) : 0;
+    if (r < 0)
+        return r;
+    long pid = start_here(plan, ret_pidfd);
+    if (sandbox && sandbox_pids(sandbox, false) < 0)
+        abort(); /* its helpers would become the payload's neighbours */
     return pid;
 }
 

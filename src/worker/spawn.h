@@ -31,9 +31,12 @@ int seccomp_filter_install(const struct seccomp_filter *f);
 struct isolation {
     unsigned can;      /* BERTH_ISOLATE_* bits */
     bool by_userns;    /* through a user namespace */
+    bool keeps;        /* a sandbox can be entered again */
     char text[252];    /* what is missing, why, and the remedy; "" if all is there */
 };
 void isolation_probe(struct isolation *ret);
+
+struct sandbox; /* sandbox_keep.h */
 
 struct spawn_request {
     const char *const *argv; /* argv[0] without a slash is looked up in search_path */
@@ -55,6 +58,8 @@ struct spawn_request {
     uint64_t rlimit_as, rlimit_nproc, rlimit_nofile, rlimit_fsize;
     const char *host_name;   /* with BERTH_ISOLATE_UTS */
     int net_fd;              /* with BERTH_ISOLATE_NET: network namespace to enter; 0: a new one. Not by_userns */
+    struct sandbox *sandbox; /* made ready for this request; NULL: namespaces are made for it alone. Not with run */
+    int keep_sock;           /* above 0: only the sandbox, and its init stays. For sandbox_keep.c */
     int (*run)(void *arg);   /* instead of exec: its return value is the exit status. May be NULL */
     void *run_arg;
 };

@@ -65,6 +65,9 @@ void child_enter(
 _Noreturn void child_payload(const struct spawn_plan *plan);
 _Noreturn void init_main(const struct spawn_plan *plan);
 void sandbox_mount(const struct spawn_plan *plan);
+void sandbox_join(const struct spawn_plan *plan);
+/* In the parent: where the children of this process begin, in the sandbox or beside it. */
+int sandbox_pids(const struct sandbox *s, bool enter);
 
 /* How many of a NULL-terminated list. */
 static inline int list_count(const char *const *list)

@@ -30,6 +30,8 @@ static int check_request(const struct spawn_request *r, struct berth_error *err)
                           "a user namespace of the caller's own cannot change ids");
     if (r->isolate & BERTH_ISOLATE_SECCOMP && !r->filter)
         return berth_fail(err, EINVAL, "no system call filter given");
+    if (r->sandbox && (r->run || r->by_userns))
+        return berth_fail(err, EINVAL, "a kept sandbox is for programs, and made by root");
     if (list_count(r->bind_rw) > SPAWN_BINDS)
         return berth_fail(err, E2BIG, "more than %d paths to keep writable", SPAWN_BINDS);
     for (const char *const *d = r->devices; d && *d; d++)
@@ -126,6 +128,8 @@ static void fill_limits(struct spawn_plan *p)
 static uint64_t namespaces(const struct spawn_request *r)
 {
     uint64_t ns = r->by_userns ? CLONE_NEWUSER : 0;
+    if (r->sandbox)
+        return r->isolate & BERTH_ISOLATE_IPC ? CLONE_NEWIPC : 0;
     if (r->isolate & BERTH_ISOLATE_MOUNT)
         ns |= CLONE_NEWNS;
     if (r->isolate & BERTH_ISOLATE_PID)
@@ -154,7 +158,7 @@ int plan_fill(struct spawn_plan *p, const struct spawn_request *req,
         return berth_fail(err, ENOMEM, "out of memory");
     fill_limits(p);
     p->namespaces = namespaces(req);
-    p->init = req->isolate & BERTH_ISOLATE_PID;
+    p->init = req->isolate & BERTH_ISOLATE_PID && !req->sandbox;
     snprintf(p->uid_map, sizeof p->uid_map, "%u %u 1", geteuid(), geteuid());
     snprintf(p->gid_map, sizeof p->gid_map, "%u %u 1", getegid(), getegid());
     uint64_t tmp = req->tmp_bytes ? req->tmp_bytes : DEFAULT_TMP_BYTES;

@@ -17,10 +17,12 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/title.h"
+#include "worker/sandbox_keep.h"
 #include "worker/supervisor_int.h"
 
 #define CLEANUP_MS 30000
-#define SERVE_MAX 256 /* attempts */
+#define SERVE_MAX 256  /* attempts */
+#define SANDBOX_MS 200 /* for an empty one to end; it does in any case when this process has ended */
 
 static const char *const state_names[STATE_COUNT] = {
     [STARTING] = "starting", [RUNNING] = "running",  [STOPPING] = "running",
@@ -173,6 +175,7 @@ _Noreturn void supervisor_leave(struct supervisor *s)
 {
     if (s->spare)
         cgroup_remove(s->spare);
+    sandbox_close(&s->sandbox, SANDBOX_MS);
     attempt_spare_remove(s->rt->config, s->seat->group);
     _exit(SUPERVISOR_CONFIRMED);
 }
@@ -281,6 +284,8 @@ static void supervisor_clear(struct supervisor *s)
         .sigterm = s->sigterm,
         .served = s->served,
         .spare = s->spare,
+        .sandbox = s->sandbox,
+        .no_sandbox = s->no_sandbox,
         .net_fd = s->net_fd,
         .state = IDLE,
         .fault_fd = -1,
@@ -337,6 +342,8 @@ static bool remove_all(struct supervisor *s)
     struct cgroup *g = s->cgroup ? s->cgroup : s->spare;
     if (g && !(s->stay && cgroup_can_renew(g)) && cgroup_remove(g) < 0)
         return false;
+    if (!s->stay)
+        sandbox_close(&s->sandbox, SANDBOX_MS);
     CRASH_POINT(cgroup_removed);
     if (s->held.disk)
         umount2(s->at->work, MNT_DETACH);

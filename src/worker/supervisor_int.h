@@ -57,6 +57,8 @@ struct supervisor {
     struct loop_signal *sigterm;
     int served;           /* attempts before this one */
     struct cgroup *spare; /* the last one's, empty; NULL: none */
+    struct sandbox *sandbox; /* the same; sandbox_keep.h */
+    bool no_sandbox;         /* one could not be made */
     int net_fd;           /* network namespace of those that have no network; 0: none yet */
 
     struct attempt *at; /* NULL: IDLE */
@@ -72,6 +74,7 @@ struct supervisor {
     int fault_fd; /* full form: what `run` says when it fails */
     int stop_signal;
     bool pid_namespace;
+    bool in_sandbox; /* the one that is kept */
     bool hard_killed;
     struct stream out[2];
     struct loop_timer *timeout, *deadline;
@@ -123,6 +126,14 @@ void payload_kill(struct supervisor *s);
 /* Kills what is left after the payload itself. 0 nothing is left; -EAGAIN something is. */
 int payload_kill_rest(struct supervisor *s);
 void payload_reaped(struct supervisor *s); /* its process has ended: takes the status */
+
+/* payload_sandbox.c */
+/* In the sandbox that is kept, or else in one of its own. */
+int payload_spawn(struct supervisor *s, struct spawn_request *req, bool *ret_task_fault,
+                  struct berth_error *err);
+/* After the payload in it: no process is left, and maybe no sandbox. -EAGAIN: something still
+ * lives. */
+int payload_sandbox_leave(struct supervisor *s);
 
 /* streams.c */
 int streams_open(struct supervisor *s, int ret_write_fds[2], struct berth_error *err);

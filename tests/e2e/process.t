@@ -71,7 +71,7 @@ variants() {
       , { name = \"env-few\"; runtime = \"process\"; command = [ \"/usr/bin/env\" ]; env_allow = [ \"OMP_*\" ]; }"
 }
 variants
-runtimes_extra=', { plugin = "process"; name = "quick"; capabilities = [ "setuid", "setgid", "kill", "sys_admin", "chown", "sys_nice" ]; }'
+runtimes_extra=', { plugin = "process"; name = "quick"; capabilities = [ "setuid", "setgid", "kill", "sys_admin", "sys_chroot", "chown", "sys_nice" ]; }'
 config() {
     host_extra='gpus = [ "0", "1" ];' base_config >"$BERTH_CONFIG"
 }

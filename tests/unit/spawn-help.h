@@ -101,7 +101,7 @@ __attribute__((unused)) static void become_worker(void)
         .uid = TEST_UID,
         .gid = TEST_UID,
         .keep = 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL |
-                1ull << CAP_SYS_ADMIN | 1ull << CAP_CHOWN,
+                1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_CHROOT | 1ull << CAP_CHOWN,
     };
     if (!ok(priv_drop(&drop, &err) == 0, "become a worker"))
         printf("# %s\n", err.text);
