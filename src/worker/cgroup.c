@@ -42,8 +42,11 @@ static struct cgroup *group_new(const struct cgroup_base *b, const char *name)
         return NULL;
     g->base = b;
     strcpy(g->name, name);
-    for (unsigned i = 0; i < CG_HIERARCHIES; i++)
+    for (unsigned i = 0; i < CG_HIERARCHIES; i++) {
         g->dir[i] = -1;
+        for (int f = 0; f < CG_FILES; f++)
+            g->file[i][f] = -1;
+    }
     if (asprintf(&g->path, "%s/%s", cgroup_base_path(b), name) < 0) {
         g->path = NULL;
         cgroup_close(g);
@@ -77,8 +80,10 @@ static int group_make(struct cgroup *g, unsigned i, const struct cgroup_limits *
         unlinkat(h->fd, g->name, AT_REMOVEDIR);
         return berth_fail_errno(err, -r, "cgroup: cannot open '%s/%s'", h->path, g->name);
     }
-    return h->v2 ? cgroup2_limit(g->dir[i], h->use, lim, err)
-                 : cgroup1_limit(g->dir[i], h->use, lim, err);
+    if (h->v2)
+        return cgroup2_limit(g->dir[i], h->use, lim, err);
+    cgroup_file_open(g, i, CG_TASKS); /* here: a child has descriptors of its own */
+    return cgroup1_limit(g->dir[i], h->use, lim, err);
 }
 
 int cgroup_open(struct cgroup_base *b, const char *name, const struct cgroup_limits *lim,
@@ -114,13 +119,12 @@ bool cgroup_can_renew(const struct cgroup *g)
     return true;
 }
 
-static bool is_as_new(const struct cgroup *g, unsigned i, const struct cgroup_limits *lim)
+static bool is_as_new(struct cgroup *g, unsigned i, const struct cgroup_limits *lim)
 {
-    const struct cgroup_hier *h = &g->base->hier[i];
     struct stat st;
     if (fstat(g->dir[i], &st) < 0 || st.st_nlink != 2) /* groups below */
         return false;
-    return cgroup1_renew(g->dir[i], h->use, &g->limits, lim);
+    return cgroup1_renew(g, i, lim);
 }
 
 static void forget_counts(struct cgroup *g, const struct cgroup_hier *h)
@@ -146,6 +150,7 @@ static int group_renew(struct cgroup *g, unsigned i, const struct cgroup_limits 
             return berth_fail_errno(err, -r, "cgroup: cannot remove '%s/%s'", h->path,
                                     g->name);
         close(take_fd(g->dir[i]));
+        cgroup_files_close(g, i);
         forget_counts(g, h);
     }
     return needed ? group_make(g, i, lim, err) : 0;
@@ -222,9 +227,11 @@ void cgroup_close(struct cgroup *g)
 {
     if (!g)
         return;
-    for (unsigned i = 0; i < CG_HIERARCHIES; i++)
+    for (unsigned i = 0; i < CG_HIERARCHIES; i++) {
+        cgroup_files_close(g, i);
         if (g->dir[i] >= 0)
             close(g->dir[i]);
+    }
     free(g->path);
     free(g);
 }
@@ -240,7 +247,9 @@ static int join(const struct cgroup *g, bool v1_only)
         bool v2 = g->base->hier[i].v2;
         if (g->dir[i] < 0 || (v2 && v1_only))
             continue;
-        int r = cgroup_write(g->dir[i], v2 ? "cgroup.procs" : "tasks", "0");
+        int tasks = g->file[i][CG_TASKS];
+        int r = tasks >= 0 ? (write(tasks, "0", 1) < 0 ? -errno : 0)
+                           : cgroup_write(g->dir[i], v2 ? "cgroup.procs" : "tasks", "0");
         if (r < 0)
             return r;
     }
@@ -287,7 +296,7 @@ void cgroup_usage(struct cgroup *g, struct cgroup_usage *ret)
         if (h->v2)
             cgroup2_usage(g->dir[i], h->use, ret);
         else
-            cgroup1_usage(g->dir[i], h->use, ret);
+            cgroup1_usage(g, i, ret);
     }
     if (!g)
         return;

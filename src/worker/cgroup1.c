@@ -92,39 +92,40 @@ int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim,
  * What a task read stays charged as cache. A little of it does no harm; the peak starts from
  * there. A limit on pids is written anew in any case: killing sets it to 0.
  */
-bool cgroup1_renew(int dir, unsigned use, const struct cgroup_limits *old,
-                   const struct cgroup_limits *lim)
+bool cgroup1_renew(struct cgroup *g, unsigned i, const struct cgroup_limits *lim)
 {
-    if (use & CG_MEMORY && (old->memory_bytes != lim->memory_bytes ||
-                            cgroup_read_number(dir, "memory.usage_in_bytes") > KEEP_BYTES ||
-                            cgroup_write(dir, "memory.max_usage_in_bytes", "0") < 0))
+    unsigned use = g->base->hier[i].use;
+    char value[32];
+    if (use & CG_MEMORY && (g->limits.memory_bytes != lim->memory_bytes ||
+                            cgroup_file_number(g, i, CG_USAGE) > KEEP_BYTES ||
+                            cgroup_file_write(g, i, CG_PEAK, "0") < 0))
         return false;
-    if (use & CG_CPU && old->cpus != lim->cpus)
+    if (use & CG_CPU && g->limits.cpus != lim->cpus)
         return false;
     if (!(use & CG_PIDS))
         return true;
-    if (cgroup_read_number(dir, "pids.current") != 0) /* somebody else's zombies count */
+    if (cgroup_file_number(g, i, CG_PIDS_NOW) != 0) /* somebody else's zombies count */
         return false;
-    if (lim->pids)
-        return cgroup1_limit(dir, CG_PIDS, lim, NULL) == 0;
-    return cgroup_write(dir, "pids.max", "max") == 0;
+    snprintf(value, sizeof value, "%u", lim->pids);
+    return cgroup_file_write(g, i, CG_PIDS_MAX, lim->pids ? value : "max") == 0;
 }
 
-void cgroup1_usage(int dir, unsigned use, struct cgroup_usage *ret)
+void cgroup1_usage(struct cgroup *g, unsigned i, struct cgroup_usage *ret)
 {
+    unsigned use = g->base->hier[i].use;
     if (use & CG_MEMORY) {
-        int64_t peak = cgroup_read_number(dir, "memory.max_usage_in_bytes");
-        int64_t kills = cgroup_read_key(dir, "memory.oom_control", "oom_kill");
+        int64_t peak = cgroup_file_number(g, i, CG_PEAK);
+        int64_t kills = cgroup_file_key(g, i, CG_OOM, "oom_kill");
         ret->peak_memory_bytes = peak < 0 ? -1 : peak;
         ret->oom_kills = kills < 0 ? -1 : kills;
     }
     if (use & CG_PIDS) {
-        int64_t refused = cgroup_read_key(dir, "pids.events", "max");
+        int64_t refused = cgroup_file_key(g, i, CG_PIDS_REFUSED, "max");
         ret->pids_refused = refused < 0 ? -1 : refused;
     }
     if (use & CG_CPU) { /* only where cpuacct is mounted together with cpu */
-        int64_t user = cgroup_read_number(dir, "cpuacct.usage_user");
-        int64_t sys = cgroup_read_number(dir, "cpuacct.usage_sys");
+        int64_t user = cgroup_read_number(g->dir[i], "cpuacct.usage_user");
+        int64_t sys = cgroup_read_number(g->dir[i], "cpuacct.usage_sys");
         if (user >= 0 && sys >= 0) {
             ret->user_ms = user / 1000000;
             ret->sys_ms = sys / 1000000;

@@ -48,17 +48,80 @@ int64_t cgroup_read_number(int dir, const char *file)
     return r < 0 ? r : strtoll(text, NULL, 10);
 }
 
+static int64_t find_key(const char *text, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *line = text; line;
+         line = (line = strchr(line, '\n')) ? line + 1 : NULL)
+        if (!strncmp(line, key, n) && line[n] == ' ')
+            return strtoll(line + n + 1, NULL, 10);
+    return -ENOENT;
+}
+
 int64_t cgroup_read_key(int dir, const char *file, const char *key)
 {
     char text[2048];
     int r = cgroup_read(dir, file, text, sizeof text);
-    if (r < 0)
-        return r;
-    size_t n = strlen(key);
-    for (char *line = text; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL)
-        if (!strncmp(line, key, n) && line[n] == ' ')
-            return strtoll(line + n + 1, NULL, 10);
-    return -ENOENT;
+    return r < 0 ? r : find_key(text, key);
+}
+
+int cgroup_file_open(struct cgroup *g, unsigned i, enum cgroup_file f)
+{
+    static const struct {
+        const char *name;
+        int mode;
+    } files[CG_FILES] = {
+        [CG_TASKS] = {"tasks", O_WRONLY},
+        [CG_USAGE] = {"memory.usage_in_bytes", O_RDONLY},
+        [CG_PEAK] = {"memory.max_usage_in_bytes", O_RDWR},
+        [CG_OOM] = {"memory.oom_control", O_RDONLY},
+        [CG_PIDS_NOW] = {"pids.current", O_RDONLY},
+        [CG_PIDS_MAX] = {"pids.max", O_WRONLY},
+        [CG_PIDS_REFUSED] = {"pids.events", O_RDONLY},
+    };
+    int *fd = &g->file[i][f];
+    if (*fd < 0)
+        *fd = openat(g->dir[i], files[f].name, files[f].mode | O_CLOEXEC);
+    return *fd < 0 ? -errno : *fd;
+}
+
+/* They are all short: one read from the start has the whole. */
+static int file_read(struct cgroup *g, unsigned i, enum cgroup_file f, char *out,
+                     size_t size)
+{
+    int fd = cgroup_file_open(g, i, f);
+    ssize_t n = fd < 0 ? fd : pread(fd, out, size - 1, 0);
+    if (n < 0)
+        return fd < 0 ? fd : -errno;
+    out[n] = '\0';
+    return 0;
+}
+
+int64_t cgroup_file_number(struct cgroup *g, unsigned i, enum cgroup_file f)
+{
+    char text[64];
+    int r = file_read(g, i, f, text, sizeof text);
+    return r < 0 ? r : strtoll(text, NULL, 10);
+}
+
+int64_t cgroup_file_key(struct cgroup *g, unsigned i, enum cgroup_file f, const char *key)
+{
+    char text[256];
+    int r = file_read(g, i, f, text, sizeof text);
+    return r < 0 ? r : find_key(text, key);
+}
+
+int cgroup_file_write(struct cgroup *g, unsigned i, enum cgroup_file f, const char *value)
+{
+    int fd = cgroup_file_open(g, i, f);
+    return fd < 0 ? fd : pwrite(fd, value, strlen(value), 0) < 0 ? -errno : 0;
+}
+
+void cgroup_files_close(struct cgroup *g, unsigned i)
+{
+    for (int f = 0; f < CG_FILES; f++)
+        if (g->file[i][f] >= 0)
+            close(take_fd(g->file[i][f]));
 }
 
 static int each_own_pid(int dir, int (*fn)(void *arg, pid_t pid), void *arg)

@@ -28,8 +28,22 @@ struct cgroup_base {
     char text[252];
 };
 
+/* What every task needs of a version 1 group. They stay open: to open one costs ten times
+ * as much as to read it. */
+enum cgroup_file {
+    CG_TASKS,
+    CG_USAGE,
+    CG_PEAK,
+    CG_OOM,
+    CG_PIDS_NOW,
+    CG_PIDS_MAX,
+    CG_PIDS_REFUSED,
+    CG_FILES
+};
+
 struct cgroup {
     const struct cgroup_base *base;
+    int file[CG_HIERARCHIES][CG_FILES]; /* -1: not open */
     int dir[CG_HIERARCHIES]; /* O_PATH, -1: not in this hierarchy */
     struct cgroup_limits limits;
     struct cgroup_usage before; /* what the counters said when it was renewed; else 0 */
@@ -45,13 +59,19 @@ int cgroup_read(int dir, const char *file, char *out, size_t size);
 int64_t cgroup_read_number(int dir, const char *file);
 int64_t cgroup_read_key(int dir, const char *file, const char *key); /* "key N" lines */
 
+/* The same for a file that stays open, of the group in hierarchy i. */
+int cgroup_file_open(struct cgroup *g, unsigned i, enum cgroup_file f);
+int cgroup_file_write(struct cgroup *g, unsigned i, enum cgroup_file f, const char *value);
+int64_t cgroup_file_number(struct cgroup *g, unsigned i, enum cgroup_file f);
+int64_t cgroup_file_key(struct cgroup *g, unsigned i, enum cgroup_file f, const char *key);
+void cgroup_files_close(struct cgroup *g, unsigned i);
+
 /* Limits and figures of one group in one hierarchy. */
 int cgroup1_limit(int dir, unsigned use, const struct cgroup_limits *lim,
                   struct berth_error *err);
 /* Puts the figures of an emptied group back. False: it has to be made anew. */
-bool cgroup1_renew(int dir, unsigned use, const struct cgroup_limits *old,
-                   const struct cgroup_limits *lim);
-void cgroup1_usage(int dir, unsigned use, struct cgroup_usage *ret);
+bool cgroup1_renew(struct cgroup *g, unsigned i, const struct cgroup_limits *lim);
+void cgroup1_usage(struct cgroup *g, unsigned i, struct cgroup_usage *ret);
 int cgroup2_limit(int dir, unsigned use, const struct cgroup_limits *lim,
                   struct berth_error *err);
 void cgroup2_usage(int dir, unsigned use, struct cgroup_usage *ret);

@@ -117,6 +117,9 @@ int cgroup_count(struct cgroup *g)
     int at = g ? tracking(g) : -1, n = 0;
     if (at < 0)
         return g ? -ENOTSUP : -EINVAL;
+    const struct cgroup_hier *h = &g->base->hier[at];
+    if (!h->v2 && h->use & CG_PIDS && cgroup_file_number(g, (unsigned)at, CG_PIDS_NOW) == 0)
+        return 0; /* not even zombies, and none below */
     int r = cgroup_each_pid(g->dir[at], count_one, &n);
     return r < 0 && r != -ENOENT && r != -ENODEV ? r : n;
 }
