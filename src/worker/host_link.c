@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: The berth authors */
 /* A connection to the host that comes back by itself. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,12 @@ struct host_link *host_link_new(struct loop *l, const char *run_dir, host_link_u
 bool host_link_is_up(const struct host_link *k)
 {
     return k->conn != NULL;
+}
+
+bool host_link_is_heard(const struct host_link *k)
+{
+    struct pollfd p = {.fd = k->conn ? conn_fd(k->conn) : -1};
+    return p.fd >= 0 && poll(&p, 1, 0) == 0; /* events that need not be asked for: its end */
 }
 
 int host_link_send(struct host_link *k, int type, const struct value *body)

@@ -18,6 +18,8 @@ typedef void host_link_down_fn(void *arg); /* may be NULL */
 struct host_link *host_link_new(struct loop *l, const char *run_dir, host_link_up_fn *up,
                                 host_link_down_fn *down, conn_frame_fn *frame, void *arg);
 bool host_link_is_up(const struct host_link *k);
+/* Up, and the host has not closed it: what was read of it may be of a host that is no more. */
+bool host_link_is_heard(const struct host_link *k);
 int host_link_send(struct host_link *k, int type,
                    const struct value *body); /* -ENOTCONN while down */
 void host_link_cork(struct host_link *k, bool corked); /* see conn_cork; nothing while it is down */

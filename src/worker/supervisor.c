@@ -453,6 +453,12 @@ static void take(struct supervisor *s, const struct value *body)
         attempt_free(at);
         return;
     }
+    /* A host that came before this look may have found no lock, and has the task run elsewhere. One
+     * that comes after it finds the lock. */
+    if (!host_link_is_heard(s->link)) {
+        attempt_dir_remove(at->dir, at->uid, at->gid);
+        supervisor_leave(s);
+    }
     supervise(s, at);
     begin(s);
 }

@@ -77,8 +77,9 @@ class Task:
         return (self.attempt_of(body), body.get("verdict"), body.get("blame"), body.get("exit_code"),
                 body.get("signal"), output_of(body))
 
-    def check(self, max_losses, witness_gone):
-        """Complaints. witness_gone: no disk could take what happened, and who knew it was killed."""
+    def check(self, max_losses, full, witness_gone):
+        """Complaints. full: the disk was, for a while. witness_gone: it could not take what happened, and who knew
+        it was killed."""
         bad = list(self.trouble)
         if not self.results:
             return bad + ["no result came"]
@@ -90,7 +91,7 @@ class Task:
             if self.copies == 1 and any(a[0] == body["host"] for _, a, _ in self.marks(size)):
                 bad.append(f"it wrote on after its result came by {channel}")
         result, marks = self.results[0][1], self.marks()
-        return bad + self.check_marks(marks, result) + self.check_result(marks, result, max_losses)
+        return bad + self.check_marks(marks, result) + self.check_result(marks, result, max_losses, full)
 
     def check_marks(self, marks, result):
         bad, last = [], {}
@@ -107,7 +108,7 @@ class Task:
             bad.append(f"attempt {last[result['host']]} ran, the result is of attempt {result['attempt']}")
         return bad
 
-    def check_result(self, marks, result, max_losses):
+    def check_result(self, marks, result, max_losses, full):
         verdict, attempt = result["verdict"], self.attempt_of(result)
         ends = {a: code for w, a, code in marks if w == "end"}
         starts = {a for w, a, _ in marks if w == "start"}
@@ -119,7 +120,7 @@ class Task:
             told = result.get("output_truncated") and "stdout_error" in result.get("evidence", {})
             if output_of(result) != f"{self.id} {result['attempt']}\n" and not told:
                 bad.append(f"the output is {output_of(result)!r}, and nothing says why: {result}")
-        if verdict not in self.verdicts() and result.get("blame") != "node":
+        if verdict not in self.verdicts(full) and result.get("blame") != "node":
             bad.append(f"the verdict is {verdict} ({result.get('blame')}): {result.get('error')}")
         if self.kind in ("fail", "signal") and verdict == "failed" and len(ends) <= self.retries:
             bad.append(f"it failed {len(ends)} times, with {self.retries} retries")
@@ -129,9 +130,11 @@ class Task:
             bad.append("nobody cancelled it")
         return bad + self.check_attempts(result, max_losses)
 
-    def verdicts(self):
+    def verdicts(self, full):
         if self.cancelled:
             return ("succeeded", "failed", "timeout", "cancelled")
+        if self.kind == "files" and full:  # it could not write them
+            return ("succeeded", "failed")
         return {"fail": ("failed",), "signal": ("failed",), "slow": ("timeout",)}.get(self.kind, ("succeeded",))
 
     def check_attempts(self, result, max_losses):

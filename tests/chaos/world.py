@@ -224,10 +224,10 @@ class World:
         """How many of its running attempts no fault need explain."""
         return 0
 
-    def check(self, budget, witness_gone=False):
+    def check(self, budget, full=False, witness_gone=False):
         bad = []
         for t in self.tasks:
-            bad += [f"{t.id} ({t.transport.name}): {line}" for line in t.check(MAX_LOSSES, witness_gone)]
+            bad += [f"{t.id} ({t.transport.name}): {line}" for line in t.check(MAX_LOSSES, full, witness_gone)]
         disturbed = {t.id: t.disturbed() - self.excused(t) for t in self.tasks}
         disturbed = {name: n for name, n in disturbed.items() if n > 0}
         if sum(disturbed.values()) > budget:

@@ -118,6 +118,22 @@ is "$(jq -r '.verdict + " " + (.attempt|tostring)' <<<"$result")" "succeeded 2" 
 ok '! pgrep -f "sleep 613.$$"' "supervisor: its payload died with it"
 is "$(wc -l <"$T/marks/sup")" 2 "supervisor: it ran twice, as the result says"
 
+# An idle one reads what a host told it that died since. The next host has found no attempt, and has it made elsewhere.
+wait_for '[ -n "$(role_pid idle)" ]'
+old=$(role_pid host)
+idle=$(role_pids idle)
+for pid in $idle; do kill -STOP "$pid"; done
+touch "$T/marks/idle"
+chmod 666 "$T/marks/idle"
+id=$(submit_sh "echo \$BERTH_ATTEMPT >>$T/marks/idle")
+wait_for '[ "$(task_state "$id")" = starting ]'
+kill -KILL "$old"
+result=$(result_of "$id")
+is "$(jq -r .verdict <<<"$result") $(wc -l <"$T/marks/idle")" "succeeded 1" "idle supervisor: the next host does not wait for it"
+for pid in $idle; do kill -CONT "$pid"; done
+for pid in $idle; do wait_for "! is_alive $pid"; done
+is "$(wc -l <"$T/marks/idle")" 1 "idle supervisor: what the dead host told it is not begun"
+
 host_extra="max_losses = 0;" base_config >"$BERTH_CONFIG"
 ok 'berth reload' "reload with other limits"
 wait_for 'berth status'; usable
