@@ -197,6 +197,14 @@ static int act_fail_image(struct berth_ctx *ctx, const char *value, struct berth
     return ctx->host->fail(ctx, err, ENOENT, "image failed on request");
 }
 
+static int act_fail_preempted(struct berth_ctx *ctx, const char *value,
+                              struct berth_error *err)
+{
+    (void)value;
+    ctx->host->blame(ctx, BERTH_VERDICT_PREEMPTED, BERTH_BLAME_NODE, NULL);
+    return ctx->host->fail(ctx, err, ECANCELED, "preempted, it says");
+}
+
 static int act_ignore_term(struct berth_ctx *ctx, const char *value,
                            struct berth_error *err)
 {
@@ -226,6 +234,7 @@ static const struct step steps[] = {
     {"fail", act_fail},
     {"report", act_nothing},
     {"fail-image", act_fail_image},
+    {"fail-preempted", act_fail_preempted},
     {"ignore-term", act_ignore_term},
 };
 

@@ -177,8 +177,17 @@ static void job_retry(struct job *j, const char *why)
     job_save(j, false, retry_stored);
 }
 
+/* Ended by berth for the node's sake: a supervisor gives these reasons for nothing else. What a runtime calls
+ * preempted is its own word, and a loss like others: a task could go on like that for ever. */
+static bool was_preempted(const struct value *result, int verdict)
+{
+    const char *code = value_str(value_get(result, "error"), "code", "");
+    return verdict == BERTH_VERDICT_PREEMPTED &&
+           (!strcmp(code, "preempted") || !strcmp(code, "shutdown"));
+}
+
 /* Whether the end of an attempt earns the task another, and whose account that is on. */
-static bool job_may_retry(struct job *j, int verdict, int blame)
+static bool job_may_retry(struct job *j, const struct value *result, int verdict, int blame)
 {
     if (j->cancel || verdict == BERTH_VERDICT_SUCCEEDED ||
         verdict == BERTH_VERDICT_CANCELLED || verdict == BERTH_VERDICT_REJECTED ||
@@ -186,7 +195,7 @@ static bool job_may_retry(struct job *j, int verdict, int blame)
         return false;
     if (j->deadline_ms && unix_ms() >= j->deadline_ms)
         return false;
-    if (verdict == BERTH_VERDICT_PREEMPTED) /* nobody's failure */
+    if (was_preempted(result, verdict)) /* nobody's failure */
         return true;
     if (blame == BERTH_BLAME_TASK)
         return j->failures++ < j->retries;
@@ -213,7 +222,7 @@ void job_ended(struct job *j, const struct value *result)
     int verdict = berth_verdict_parse(value_str(result, "verdict", ""));
     int blame = berth_blame_parse(value_str(result, "blame", ""));
     job_count_runtime(j, verdict);
-    if (job_may_retry(j, verdict, blame))
+    if (job_may_retry(j, result, verdict, blame))
         job_retry(j, berth_verdict_name(verdict));
     else
         job_finish(j, result);

@@ -66,6 +66,7 @@ result=$(run null -- crash=kill); ends "killed by somebody" "runtime_error node 
 result=$(run null -- fail=EIO); ends "fail" "runtime_error runtime 2"
 like "$(get .error.message)" "failed on request" "fail: in the runtime's own words"
 result=$(run null -- fail-image); ends "fail, the caller's fault" "image_error caller 1"
+result=$(run null -- fail-preempted); ends "preempted by the runtime's own word" "preempted node 2"
 result=$(run null -- nonsense); ends "refused by the runtime" "rejected caller 1"
 like "$(get .error.message)" "nonsense" "refused by the runtime: with its reason"
 result=$(run null -- exit=1 report=oom); ends "oom by the engine's word" "oom task 1"
