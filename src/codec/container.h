@@ -6,6 +6,7 @@
 
 #include "codec/value.h"
 
+#define VALUE_ROOM 500 /* encoded, most results and frames fit: a buffer need not grow to that by and by */
 #define VALUE_DEPTH_MAX 32u /* of any decoder; msgpack-c has a stack of this size */
 
 /* Makes room for n more entries. */

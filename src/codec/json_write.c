@@ -109,11 +109,33 @@ static void put_escaped(struct writer *w, const char *s, size_t len)
     }
 }
 
+/* ASCII that needs no escape, as nearly all strings are; false: it is not, or there is no room. */
+static bool put_ascii(struct writer *w, const char *s, size_t len, const char *tail)
+{
+    size_t tail_len = strlen(tail);
+    char *to = buf_room(w->out, len + tail_len + 2);
+
+    if (!to)
+        return false;
+    *to++ = '"';
+    for (size_t i = 0; i < len; i++) {
+        if (!is_plain((unsigned char)s[i]) || (unsigned char)s[i] >= 0x80)
+            return false;
+        *to++ = s[i];
+    }
+    memcpy(to, tail, tail_len);
+    to[tail_len] = '"';
+    w->out->len += len + tail_len + 2;
+    return true;
+}
+
 /* tail: behind the text and inside the quotes. */
 static void put_str(struct writer *w, const char *s, size_t len, const char *tail)
 {
     struct buf clean = BUF_INIT;
 
+    if (put_ascii(w, s, len, tail))
+        return;
     put(w, "\"", 1);
     if (is_utf8(s, len)) {
         put_escaped(w, s, len);
@@ -215,6 +237,7 @@ int value_to_json(const struct value *v, struct buf *out, bool pretty)
     struct writer w = {.out = out, .pretty = pretty};
     size_t before = out->len;
 
+    buf_room(out, VALUE_ROOM);
     put_value(&w, v);
     if (w.failed || out->failed) {
         out->len = before;

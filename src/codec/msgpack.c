@@ -383,7 +383,13 @@ int value_from_msgpack(struct arena *a, const void *data, size_t len,
 
 static int pack_write(void *arg, const char *data, size_t len)
 {
-    return buf_write(arg, data, len);
+    struct buf *out = arg;
+
+    if (out->len + len >= out->cap || out->failed)
+        return buf_write(out, data, len);
+    memcpy(out->data + out->len, data, len);
+    out->len += len;
+    return 0;
 }
 
 static int pack_value(msgpack_packer *pk, const struct value *v);
@@ -445,9 +451,12 @@ int value_to_msgpack(const struct value *v, struct buf *out)
     size_t before = out->len;
     msgpack_packer pk;
 
+    buf_room(out, VALUE_ROOM);
     msgpack_packer_init(&pk, out, pack_write);
-    if (pack_value(&pk, v) >= 0 && !out->failed)
+    if (pack_value(&pk, v) >= 0 && !out->failed) {
+        out->data[out->len] = '\0';
         return 0;
+    }
     out->len = before;
     return -ENOMEM;
 }
