@@ -65,6 +65,7 @@ struct job {
     bool inserted; /* its row was handed to the store */
     bool stored;   /* and is there */
     bool unsaved;  /* in host->unsaved: the row does not say how things are */
+    int64_t unsaved_ms; /* monotonic: since when */
     struct job *unsaved_prev, *unsaved_next;
     bool cancel;  /* asked for */
     bool result_stored, published;

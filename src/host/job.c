@@ -94,6 +94,7 @@ void job_save_soon(struct job *j)
     if (!j->host->unsaved)
         loop_timer_set(j->host->save_timer, SAVE_SOON_MS);
     j->unsaved = true;
+    j->unsaved_ms = now_ms();
     DL_APPEND2(j->host->unsaved, j, unsaved_prev, unsaved_next);
 }
 
@@ -257,8 +258,11 @@ static void admit_stored(void *arg, int rc, const struct berth_error *err)
 void jobs_save(void *arg)
 {
     struct host *h = arg;
-    while (h->unsaved)
+    int64_t now = now_ms();
+    while (h->unsaved && now - h->unsaved->unsaved_ms >= SAVE_SOON_MS)
         job_save(h->unsaved, false, h->unsaved->inserted ? NULL : admit_stored);
+    if (h->unsaved)
+        loop_timer_set(h->save_timer, h->unsaved->unsaved_ms + SAVE_SOON_MS - now);
 }
 
 void job_admit(struct job *j, bool on_the_line)
