@@ -87,10 +87,13 @@ REDIS_SOURCES = \
 	plugins/transport-redis/redis_find.h \
 	plugins/transport-redis/redis_held.c \
 	plugins/transport-redis/redis_held.h \
+	plugins/transport-redis/redis_known.c \
 	plugins/transport-redis/redis_lease.c \
 	plugins/transport-redis/redis_letters.c \
 	plugins/transport-redis/redis_link.c \
 	plugins/transport-redis/redis_link.h \
+	plugins/transport-redis/redis_peek.c \
+	plugins/transport-redis/redis_peek.h \
 	plugins/transport-redis/redis_plugin.c \
 	plugins/transport-redis/redis_publish.c \
 	plugins/transport-redis/redis_resolve.c \

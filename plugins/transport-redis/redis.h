@@ -5,6 +5,7 @@
  *
  *   session   finds the server, keeps three connections to it, comes back after any failure
  *   take      reads tasks                              (connection `read`: a read there may block)
+ *   known     drops those whose result is out already  (connection `work`)
  *   held      the tasks that this host has
  *   publish   results, fenced                          (connection `work`, like the next two)
  *   lease     says that we live; takes over from those who do not; finds what a lost reply held
@@ -130,8 +131,11 @@ bool session_is_up(const struct redis *r);
 /* take.c */
 void take_more(struct redis *r);
 int take_recv(struct redis *r, struct berth_message *msg);
-/* [id, [field, value...], deliveries?, counts?]; again: it was handed to somebody before. */
+/* [id, [field, value...], deliveries?, counts?]; known_ask is to be called then. */
 void take_entry(struct redis *r, size_t level, const struct resp *entry);
+
+/* known.c */
+void known_ask(struct redis *r); /* about all that is fresh; then it is ready, or gone */
 
 /* publish.c */
 int publish_reply(struct redis *r, const struct berth_reply *reply,

@@ -59,9 +59,15 @@ void cmd_free(struct cmd *c)
 
 void cmd_data(struct cmd *c, const void *data, size_t len)
 {
-    char head[32];
-    int n = snprintf(head, sizeof head, "$%zu\r\n", len);
-    bytes_put(&c->args, head, (size_t)n);
+    char head[32], *p = head + sizeof head;
+    size_t left = len;
+    *--p = '\n';
+    *--p = '\r';
+    do
+        *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    *--p = '$';
+    bytes_put(&c->args, p, (size_t)(head + sizeof head - p));
     bytes_put(&c->args, data, len);
     bytes_put(&c->args, "\r\n", 2);
     c->count++;
@@ -84,6 +90,13 @@ void cmd_words(struct cmd *c, const char *words)
         len = strcspn(words, " ");
         cmd_data(c, words, len);
     }
+}
+
+void cmd_add(struct cmd *c, const struct cmd *more)
+{
+    bytes_put(&c->args, more->args.data, more->args.len);
+    c->args.failed |= more->args.failed;
+    c->count += more->count;
 }
 
 int cmd_write(const struct cmd *c, struct bytes *out)

@@ -33,6 +33,7 @@ void cmd_data(struct cmd *c, const void *data, size_t len);
 void cmd_str(struct cmd *c, const char *s);
 void cmd_int(struct cmd *c, int64_t n);
 void cmd_words(struct cmd *c, const char *words); /* separated by one blank each */
+void cmd_add(struct cmd *c, const struct cmd *more); /* its arguments behind those of c */
 int cmd_write(const struct cmd *c,
               struct bytes *out); /* 0 or -ENOMEM, then nothing is written */
 

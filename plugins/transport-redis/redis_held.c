@@ -26,6 +26,7 @@ struct held *held_new(struct held_table *t, size_t level, const char *entry)
     make_key(h->key, level, entry);
     HASH_ADD(by_message, t->by_message, message, sizeof h->message, h);
     HASH_ADD_KEYPTR(by_key, t->by_key, h->key, strlen(h->key), h);
+    DL_APPEND(t->fresh, h);
     return h;
 }
 
@@ -45,8 +46,22 @@ struct held *held_of_entry(struct held_table *t, size_t level, const char *entry
     return h;
 }
 
+void held_asked(struct held_table *t, struct held *h)
+{
+    DL_DELETE(t->fresh, h);
+    t->asked_count++;
+    h->state = HELD_ASKED;
+}
+
+size_t held_waiting(const struct held_table *t)
+{
+    return t->ready_count + t->asked_count;
+}
+
 void held_ready(struct held_table *t, struct held *h)
 {
+    t->asked_count--;
+    h->state = HELD_READY;
     DL_APPEND(t->ready[h->level], h);
     t->ready_count++;
 }
@@ -72,7 +87,11 @@ struct held *held_next(struct held_table *t)
 
 void held_free(struct held_table *t, struct held *h)
 {
-    if (h->state == HELD_READY)
+    if (h->state == HELD_FRESH)
+        DL_DELETE(t->fresh, h);
+    else if (h->state == HELD_ASKED)
+        t->asked_count--;
+    else if (h->state == HELD_READY)
         leave_ready(t, h);
     HASH_DELETE(by_message, t->by_message, h);
     HASH_DELETE(by_key, t->by_key, h);
@@ -104,6 +123,17 @@ bool held_tell_counts(const struct held *h, uint32_t attempt, uint32_t failures,
 {
     snprintf(ret, size, "%u:%u:%u:%u", attempt, failures, losses, h->deliveries);
     return attempt > 1 || failures || losses;
+}
+
+int entry_compare(const char *a, const char *b)
+{
+    char *a_end, *b_end;
+    unsigned long long a_ms = strtoull(a, &a_end, 10), b_ms = strtoull(b, &b_end, 10);
+    if (a_ms == b_ms) {
+        a_ms = strtoull(a_end + (*a_end == '-'), NULL, 10);
+        b_ms = strtoull(b_end + (*b_end == '-'), NULL, 10);
+    }
+    return (a_ms > b_ms) - (a_ms < b_ms);
 }
 
 bool entry_is_later(const char *a, const char *b)

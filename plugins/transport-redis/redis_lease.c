@@ -67,7 +67,7 @@ static void round_done(struct redis *r)
 void lease_announce(struct redis *r)
 {
     struct lease *l = &r->lease;
-    if (!l->resumed || l->announced || r->held.ready_count)
+    if (!l->resumed || l->announced || held_waiting(&r->held))
         return;
     l->announced = true;
     r->ctx->host->resumed(r->ctx);
@@ -87,7 +87,7 @@ static void fetched(struct link *link, const struct resp *reply, void *arg)
     }
     for (size_t i = 0; i < reply->count; i++)
         take_entry(a.r, a.level, resp_at(reply, i));
-    a.r->ctx->host->wake(a.r->ctx);
+    known_ask(a.r);
     round_done(a.r);
 }
 
@@ -135,7 +135,7 @@ static void fetch(struct redis *r, size_t level, const struct resp *strays)
 static void lose(struct redis *r, size_t level, const char *entry)
 {
     struct held *h = held_of_entry(&r->held, level, entry);
-    if (!h || (h->state != HELD_GIVEN && h->state != HELD_READY))
+    if (!h || (h->state != HELD_GIVEN && h->state != HELD_READY && h->state != HELD_ASKED))
         return; /* it ended meanwhile: the publication finds out */
     r->ctx->host->log(r->ctx, BERTH_LOG_WARN, "entry %s is no longer ours", entry);
     if (h == r->handed)
@@ -208,7 +208,7 @@ static void swept(struct link *link, const struct resp *reply, void *arg)
     if (entries->count) {
         r->ctx->host->log(r->ctx, BERTH_LOG_INFO,
                           "took over %zu tasks whose lease was over", entries->count);
-        r->ctx->host->wake(r->ctx);
+        known_ask(r);
     }
     if (strcmp(cursor, "0-0") != 0 || entries->count)
         lease_sweep_soon(r);
@@ -233,10 +233,10 @@ static void sweep_all(struct redis *r)
 {
     uint32_t credit = r->ctx->host->credit(r->ctx);
     r->lease.sweep_ms = redis_now(r) + r->lease_ms / 3;
-    if (r->draining || credit <= r->held.ready_count)
+    if (r->draining || credit <= held_waiting(&r->held))
         return;
     for (size_t i = 0; i < r->level_count; i++)
-        sweep(r, i, credit - (uint32_t)r->held.ready_count);
+        sweep(r, i, credit - (uint32_t)held_waiting(&r->held));
 }
 
 void lease_sweep_soon(struct redis *r)

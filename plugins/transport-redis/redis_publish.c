@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#define BATCH 64
+#define BATCH 128
 #define BATCH_BYTES (4u << 20)
 #define PAUSE_MS 1000
 
@@ -23,6 +23,7 @@ struct batch {
     struct redis *r;
     size_t count;
     uint64_t messages[BATCH];
+    struct held *held[BATCH]; /* only while it is made */
 };
 
 /* ---- the outcome ---- */
@@ -120,11 +121,43 @@ static struct batch *gather(struct redis *r)
         if (b->count == BATCH || (b->count && bytes + h->result_len > BATCH_BYTES))
             break;
         bytes += h->result_len;
+        b->held[b->count] = h;
         b->messages[b->count++] = h->message;
         DL_DELETE(r->ended, h);
         h->state = HELD_SENT;
     }
     return b;
+}
+
+/* The first and the last entry of a stream, between which the server shall look for those that are ours. */
+static void put_range(const struct batch *b, size_t level, struct cmd *c)
+{
+    const char *first = "", *last = "";
+    for (size_t i = 0; i < b->count; i++) {
+        const char *entry = b->held[i]->entry;
+        if (b->held[i]->level != level)
+            continue;
+        if (!first[0] || entry_compare(entry, first) < 0)
+            first = entry;
+        if (!last[0] || entry_compare(entry, last) > 0)
+            last = entry;
+    }
+    cmd_str(c, first);
+    cmd_str(c, last);
+}
+
+static void put_keys(const struct redis *r, const struct batch *b, struct cmd *c)
+{
+    cmd_str(c, r->key.results);
+    cmd_str(c, r->key.dead);
+    cmd_str(c, r->key.attempts);
+    for (size_t i = 0; i < r->level_count; i++)
+        cmd_str(c, r->levels[i].stream);
+    for (size_t i = 0; i < b->count; i++) {
+        char key[256];
+        int n = snprintf(key, sizeof key, "%s%s", r->key.result, b->held[i]->task_id);
+        cmd_data(c, key, n < (int)sizeof key ? (size_t)n : sizeof key - 1);
+    }
 }
 
 static void send_batch(struct redis *r)
@@ -134,17 +167,7 @@ static void send_batch(struct redis *r)
     if (!b)
         return;
     script_begin(&cmd, SCRIPT_PUBLISH, (int)(3 + r->level_count + b->count));
-    cmd_str(&cmd, r->key.results);
-    cmd_str(&cmd, r->key.dead);
-    cmd_str(&cmd, r->key.attempts);
-    for (size_t i = 0; i < r->level_count; i++)
-        cmd_str(&cmd, r->levels[i].stream);
-    for (size_t i = 0; i < b->count; i++) {
-        char key[256];
-        snprintf(key, sizeof key, "%s%s", r->key.result,
-                 held_find(&r->held, b->messages[i])->task_id);
-        cmd_str(&cmd, key);
-    }
+    put_keys(r, b, &cmd);
     cmd_str(&cmd, REDIS_GROUP);
     cmd_str(&cmd, r->consumer);
     cmd_int(&cmd, r->result_ttl_ms);
@@ -153,8 +176,10 @@ static void send_batch(struct redis *r)
     cmd_str(&cmd, r->key.done);
     cmd_str(&cmd, r->ctx->host->host_name(r->ctx));
     cmd_int(&cmd, (int64_t)r->level_count);
+    for (size_t i = 0; i < r->level_count; i++)
+        put_range(b, i, &cmd);
     for (size_t i = 0; i < b->count; i++)
-        put_task(r, &cmd, held_find(&r->held, b->messages[i]));
+        put_task(r, &cmd, b->held[i]);
     r->sent++;
     link_send(&r->session.work, &cmd, 0, published, b);
 }

@@ -14,10 +14,12 @@
 /*
  * KEYS  results, dead, attempts, streams of tasks..., then the key of the result of each task
  * ARGV  group, consumer, ttl in ms, length of results, length of dead, channel, host, number of streams,
+ *       then of each stream the first and the last entry of these tasks ('' if it has none of them),
  *       then of each task nine: stream (number), entry, id, attempt, verdict, digest, mode, reason, result
  * mode  0 result, 1 result and dead letter, 2 dead letter and result, but the key is another task's
  * Gives of each task: 1 published, 2 it was published by us before, 3 its id was used before (nothing, or
  * a dead letter, was written), 0 not ours any more; or the text of an error: nothing was done for it.
+ * What is ours is looked up for all at once, and one by one only where more than twice as much is pending between.
  */
 static const char publish[] =
     "for i = 1, 2 do local t = redis.call('TYPE', KEYS[i]).ok\n"
@@ -25,6 +27,15 @@ static const char publish[] =
     "    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. t .. ', not a "
     "stream') end end\n"
     "local counted = redis.call('HLEN', KEYS[3]) > 0\n"
+    "local out, n = {}, tonumber(ARGV[8])\n"
+    "local count, mine, done = #KEYS - 3 - n, {}, {}\n"
+    "for k = 1, n do\n"
+    "  mine[k], done[k] = {}, {}\n"
+    "  local from = ARGV[7 + 2 * k]\n"
+    "  local p = from ~= '' and redis.pcall('XPENDING', KEYS[3 + k], ARGV[1], from,\n"
+    "    ARGV[8 + 2 * k], 2 * count, ARGV[2]) or {}\n"
+    "  for i = 1, #p do mine[k][p[i][1]] = true end\n"
+    "end\n"
     "local function letter(s, e, id, reason, verdict, attempt)\n"
     "  local f = {'id', id, 'reason', reason, 'verdict', verdict, 'attempts', attempt,\n"
     "    'host', ARGV[7], 'stream', s, 'entry', e}\n"
@@ -34,12 +45,16 @@ static const char publish[] =
     "    f[#f + 1] = v[i]; f[#f + 1] = v[i + 1] end end\n"
     "  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', unpack(f))\n"
     "end\n"
+    "local function is_mine(s, e)\n"
+    "  local p = redis.call('XPENDING', s, ARGV[1], e, e, 1)\n"
+    "  return p[1] and p[1][2] == ARGV[2]\n"
+    "end\n"
     "local function one(a, key)\n"
-    "  local s, e, id = KEYS[3 + tonumber(ARGV[a])], ARGV[a + 1], ARGV[a + 2]\n"
+    "  local k, e, id = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2]\n"
     "  local attempt, verdict, digest = ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]\n"
     "  local mode, reason, r = ARGV[a + 6], ARGV[a + 7], ARGV[a + 8]\n"
-    "  local p = redis.call('XPENDING', s, ARGV[1], e, e, 1)\n"
-    "  if not p[1] or p[1][2] ~= ARGV[2] then\n"
+    "  local s = KEYS[3 + k]\n"
+    "  if not mine[k][e] and not is_mine(s, e) then\n"
     "    local by = redis.call('HMGET', key, 'entry', 'by')\n"
     "    return by[1] == e and by[2] == ARGV[2] and 2 or 0\n"
     "  end\n"
@@ -63,16 +78,38 @@ static const char publish[] =
     "    if mode ~= '0' then letter(s, e, id, reason, verdict, attempt) end\n"
     "    redis.call('PUBLISH', ARGV[6], id)\n"
     "  end\n"
-    "  redis.call('XACK', s, ARGV[1], e)\n"
-    "  redis.call('XDEL', s, e)\n"
+    "  done[k][#done[k] + 1] = e\n"
     "  if counted then redis.call('HDEL', KEYS[3], s .. '/' .. e) end\n"
     "  return had and 3 or 1\n"
     "end\n"
-    "local out, n = {}, tonumber(ARGV[8])\n"
-    "for i = 1, #KEYS - 3 - n do\n"
-    "  local ok, v = pcall(one, 9 * i, KEYS[3 + n + i])\n"
+    "for i = 1, count do\n"
+    "  local ok, v = pcall(one, 2 * n + 9 * i, KEYS[3 + n + i])\n"
     "  if not ok and type(v) == 'table' then v = v.err end\n"
     "  out[i] = ok and v or tostring(v)\n"
+    "end\n"
+    "for k = 1, n do if done[k][1] then\n"
+    "  redis.call('XACK', KEYS[3 + k], ARGV[1], unpack(done[k]))\n"
+    "  redis.call('XDEL', KEYS[3 + k], unpack(done[k]))\n"
+    "end end\n"
+    "return out\n";
+
+/*
+ * KEYS stream, attempts, then the key of the result of each task; ARGV group, consumer, then of each task entry and digest.
+ * Gives of each 1 if its result is out already, else 0. If it is, the entry goes.
+ */
+static const char known[] =
+    "local out = {}\n"
+    "for i = 3, #KEYS do\n"
+    "  local e, had = ARGV[2 * i - 3], redis.pcall('HGET', KEYS[i], 'digest')\n"
+    "  out[i - 2] = had == ARGV[2 * i - 2] and 1 or 0\n"
+    "  if out[i - 2] == 1 then\n"
+    "    local p = redis.call('XPENDING', KEYS[1], ARGV[1], e, e, 1)\n"
+    "    if p[1] and p[1][2] == ARGV[2] then\n"
+    "      redis.call('XACK', KEYS[1], ARGV[1], e)\n"
+    "      redis.call('XDEL', KEYS[1], e)\n"
+    "      redis.call('HDEL', KEYS[2], KEYS[1] .. '/' .. e)\n"
+    "    end\n"
+    "  end\n"
     "end\n"
     "return out\n";
 
@@ -229,7 +266,8 @@ static const char *const texts[SCRIPT_COUNT] = {
     [SCRIPT_PUBLISH] = publish, [SCRIPT_COUNTS] = counts,
     [SCRIPT_RENEW] = renew,     [SCRIPT_FETCH] = fetch,
     [SCRIPT_SWEEP] = sweep,     [SCRIPT_HAND_BACK] = hand_back,
-    [SCRIPT_TAKE] = take,       [SCRIPT_TIDY] = tidy,
+    [SCRIPT_TAKE] = take,       [SCRIPT_KNOWN] = known,
+    [SCRIPT_TIDY] = tidy,
     [SCRIPT_LETTERS] = letters, [SCRIPT_MOVE_LETTERS] = move_letters,
 };
 

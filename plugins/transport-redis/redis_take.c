@@ -6,6 +6,7 @@
  * read of one task each waits for whatever comes first.
  */
 #include "redis.h"
+#include "redis_peek.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +24,6 @@ static size_t level_of(const struct redis *r, const char *stream)
     return r->level_count;
 }
 
-static bool is_id(const char *s)
-{
-    size_t n =
-        strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-");
-    return n >= 1 && n <= 128 && !s[n];
-}
-
 /* Whatever the sender put into the entry. */
 static int take_fields(struct held *h, const struct resp *fields)
 {
@@ -44,8 +38,8 @@ static int take_fields(struct held *h, const struct resp *fields)
             if (!h->body)
                 return -1;
             memcpy(h->body, resp_str(value), h->len + 1);
-        } else if (!strcmp(name, "id") && is_id(resp_str(value))) {
-            snprintf(h->name, sizeof h->name, "%s", resp_str(value));
+        } else if (!strcmp(name, "id") && peek_is_id(resp_str(value), value->len)) {
+            memcpy(h->name, resp_str(value), value->len + 1);
         } else if (!strcmp(name, "again")) {
             h->again = true;
         }
@@ -53,9 +47,10 @@ static int take_fields(struct held *h, const struct resp *fields)
     return 0;
 }
 
-/* The id of a task that brings none: the same on every host. */
+/* The id that the task will have. One that brings none gets the same on every host. */
 static void take_name(const struct redis *r, struct held *h)
 {
+    peek_id(h->body, h->len, h->name);
     const char *level = r->levels[h->level].name;
     bool plain = !strcmp(level, "normal");
     if (!h->name[0])
@@ -74,7 +69,6 @@ void take_entry(struct redis *r, size_t level, const struct resp *entry)
     struct held *h = held_new(&r->held, level, id);
     if (!h)
         return; /* a stray: the next renewal tells of it again */
-    held_ready(&r->held, h);
     if (take_fields(h, fields) < 0) {
         held_free(&r->held, h);
         return;
@@ -116,7 +110,7 @@ static bool took(struct redis *r, const struct resp *reply)
     }
     session_well(r);
     if (take_streams(r, reply))
-        r->ctx->host->wake(r->ctx);
+        known_ask(r);
     return true;
 }
 
@@ -124,7 +118,7 @@ static void took_waiting(struct link *l, const struct resp *reply, void *arg)
 {
     struct redis *r = arg;
     (void)l;
-    if (took(r, reply) && !r->held.ready_count)
+    if (took(r, reply))
         take_more(r);
 }
 
@@ -132,7 +126,7 @@ static void took_at_once(struct link *l, const struct resp *reply, void *arg)
 {
     struct redis *r = arg;
     (void)l;
-    if (took(r, reply) && !r->held.ready_count)
+    if (took(r, reply) && !held_waiting(&r->held))
         read_waiting(r, 1);
 }
 
@@ -176,9 +170,9 @@ static size_t take_count(const struct redis *r)
     if (r->usual_bytes)
         most = BATCH_BYTES / r->usual_bytes;
     most = most < 1 ? 1 : most > BATCH_MAX ? BATCH_MAX : most;
-    if (credit <= r->held.ready_count)
+    if (credit <= held_waiting(&r->held))
         return 0;
-    credit -= r->held.ready_count;
+    credit -= held_waiting(&r->held);
     return credit < most ? credit : most;
 }
 

@@ -63,6 +63,33 @@ is "$(curl -s "$url/none" >/dev/null; stat_of late a)" 0 "nothing was set aside"
 stop_host a
 stop_host b
 
+# ---- sent twice: the host that has never heard of it does not run it again ----
+
+lease=2s
+redis_config >"$T/twice.conf"
+start_host a "$T/twice.conf"
+send_sh twice "echo >>$M/twice.runs" >/dev/null
+rcli XADD "${K}tasks" '*' id named t "{\"executer\":\"sh\",\"args\":[\"echo >>$M/named.runs\"]}" >/dev/null
+is "$(verdict_of twice) $(verdict_of named)" "succeeded succeeded" "a host runs two tasks"
+stop_host a
+send_sh left "echo >>$M/left.runs" >/dev/null
+rcli XREADGROUP GROUP berth dead COUNT 1 STREAMS "${K}tasks" '>' >/dev/null
+send_sh left "echo >>$M/left.runs" >/dev/null
+start_host b "$T/twice.conf"
+is "$(verdict_of left)" succeeded "another one runs what is sent while a dead host holds the same task"
+send_sh twice "echo >>$M/twice.runs" >/dev/null
+rcli XADD "${K}tasks" '*' id named t "{\"executer\":\"sh\",\"args\":[\"echo >>$M/named.runs\"]}" >/dev/null
+start_host c "$T/twice.conf"
+ok 'wait_for nothing_pending' "what is sent once more is acknowledged, and what the dead host had, too"
+is "$(cat "$M"/{twice,named,left}.runs | wc -l)" 3 "and has run once each"
+is "$(times_published twice) $(times_published named) $(times_published left)" "1 1 1" "with one result each"
+send_sh twice "echo >>$M/other.runs" >/dev/null
+ok 'wait_for "[ \"\$(letters)\" = 1 ]" && wait_for nothing_pending' "another task under that id is a dead letter"
+is "$(letter_of twice reason)" "id 'twice' was used for a different task" "with the reason"
+rcli DEL "${K}dead" >/dev/null
+stop_host b
+stop_host c
+
 # ---- a task that costs each host its life ----
 
 lease=2s

@@ -147,6 +147,9 @@ static void test_counts(void)
        "entries are in order of time");
     ok(!entry_is_later("7-1", "7-0") && !entry_is_later("7-0", "7-1"),
        "in the same millisecond none is later");
+    ok(entry_compare("10-0", "9-9") > 0 && entry_compare("9-10", "9-9") > 0 &&
+           entry_compare("9-9", "9-10") < 0 && entry_compare("7-1", "7-1") == 0,
+       "within a stream they are in order");
 }
 
 static void test_table(void)
@@ -154,9 +157,16 @@ static void test_table(void)
     struct held_table t = {0};
     struct held *low = held_new(&t, 2, "1-1"), *high = held_new(&t, 0, "2-1"),
                 *next = held_new(&t, 0, "3-1");
+    ok(t.fresh == low && !held_next(&t), "what was just read is not handed out");
+    held_asked(&t, low);
+    held_asked(&t, high);
+    held_asked(&t, next);
+    ok(!t.fresh && !held_next(&t) && held_waiting(&t) == 3,
+       "nor what the server is asked about");
     held_ready(&t, low);
     held_ready(&t, high);
     held_ready(&t, next);
+    ok(held_waiting(&t) == 3, "all wait for the host");
     ok(held_of_entry(&t, 2, "1-1") == low && !held_of_entry(&t, 1, "1-1"),
        "an entry is of its level");
     ok(held_find(&t, high->message) == high && !held_find(&t, 99), "a message is found");
