@@ -86,7 +86,8 @@ static void known_ask_some(struct redis *r)
     for (size_t i = 0; i < a->count; i++) {
         struct held *h = r->held.fresh;
         char key[256];
-        cmd_data(&cmd, key, (size_t)snprintf(key, sizeof key, "%s%s", r->key.result, h->name));
+        cmd_data(&cmd, key,
+                 (size_t)snprintf(key, sizeof key, "%s%s", r->key.result, h->name));
         held_asked(&r->held, h);
     }
     cmd_str(&cmd, REDIS_GROUP);

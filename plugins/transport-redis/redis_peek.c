@@ -55,9 +55,9 @@ static bool take_number(struct span *s, size_t width, uint64_t *ret)
 
 static bool take_long(struct span *s, unsigned char type, struct head *h)
 {
-    static const unsigned char widths[] = {1, 2, 4, 1, 2, 4};          /* c4..c9: bin, ext */
+    static const unsigned char widths[] = {1, 2, 4, 1, 2, 4}; /* c4..c9: bin, ext */
     static const unsigned char plain[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8}; /* ca..d3 */
-    static const unsigned char fixext[] = {2, 3, 5, 9, 17};            /* d4..d8 */
+    static const unsigned char fixext[] = {2, 3, 5, 9, 17};              /* d4..d8 */
     if (type <= 0xc3)
         return type != 0xc1;
     if (type <= 0xc9) {

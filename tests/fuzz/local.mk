@@ -21,6 +21,9 @@ FUZZ_TESTS = \
 if PLUGIN_HTTP
 FUZZ_TESTS += tests/fuzz/fuzz-http
 endif
+if PLUGIN_REDIS
+FUZZ_TESTS += tests/fuzz/fuzz-redis
+endif
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 fuzz-programs: $(FUZZ_TESTS)
@@ -52,6 +55,15 @@ tests_fuzz_fuzz_proc_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_stdio_SOURCES = tests/fuzz/fuzz-stdio.c tests/fake-host.h $(STDIO_SOURCES)
 tests_fuzz_fuzz_stdio_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_stdio_LDFLAGS = $(FUZZ_LINK)
+if PLUGIN_REDIS
+tests_fuzz_fuzz_redis_SOURCES = tests/fuzz/fuzz-redis.c \
+	plugins/transport-redis/redis_bytes.c plugins/transport-redis/redis_fault.c \
+	plugins/transport-redis/redis_held.c plugins/transport-redis/redis_peek.c \
+	plugins/transport-redis/redis_resp.c plugins/transport-redis/redis_url.c
+tests_fuzz_fuzz_redis_CFLAGS = $(AM_CFLAGS) $(REDIS_CFLAGS)
+tests_fuzz_fuzz_redis_LDADD = $(FUZZ_LIBS) $(REDIS_LIBS)
+tests_fuzz_fuzz_redis_LDFLAGS = $(FUZZ_LINK)
+endif
 tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz-store.c
 tests_fuzz_fuzz_store_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_store_LDFLAGS = $(FUZZ_LINK)
