@@ -103,9 +103,15 @@ LOAD_GENERATORS = \
 if PLUGIN_REDIS
 LOAD_GENERATORS += tests/bench/redis-load
 endif
+if PLUGIN_ZEROMQ
+LOAD_GENERATORS += tests/bench/zeromq-load
+endif
 tests_bench_redis_load_SOURCES = tests/bench/redis-load.c tests/bench/figures.h
 tests_bench_redis_load_CPPFLAGS = $(AM_CPPFLAGS) $(REDIS_CFLAGS)
 tests_bench_redis_load_LDADD = $(REDIS_LIBS)
+tests_bench_zeromq_load_SOURCES = tests/bench/zeromq-load.c tests/bench/figures.h plugins/transport-zeromq/zeromq_pack.c
+tests_bench_zeromq_load_CPPFLAGS = $(AM_CPPFLAGS) $(ZEROMQ_CFLAGS)
+tests_bench_zeromq_load_LDADD = $(ZEROMQ_LIBS)
 check_PROGRAMS += $(LOAD_GENERATORS)
 tests_bench_http_load_SOURCES = tests/bench/http-load.c tests/bench/figures.h
 tests_bench_http_load_LDADD =
@@ -115,6 +121,7 @@ EXTRA_DIST += \
 	tests/bench/bench.conf \
 	tests/bench/daemon.py \
 	tests/bench/measures.py \
+	tests/bench/million.py \
 	tests/bench/nothing.c \
 	tests/bench/peer.py \
 	tests/bench/queues.py \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # SPDX-FileCopyrightText: The berth authors
-"""Tasks through Redis: berth, and Debian's RQ and Celery workers on the same server."""
+"""Tasks through queues: berth through Redis and ZeroMQ, and Debian's RQ and Celery workers on the same Redis."""
 
 import os
 import shutil
@@ -22,6 +22,7 @@ class Redis:
     def __init__(self, folder):
         self.socket = os.path.join(folder, "redis.sock")
         self.server = self.folder = folder
+        self.sockets = os.path.join(folder, "sockets")  # for the host, which has a uid of its own
 
     def __enter__(self):
         program = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -30,6 +31,8 @@ class Redis:
         self.server = subprocess.Popen(
             [program, "--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "777", "--save", "",
              "--dir", self.folder], stdout=subprocess.DEVNULL)
+        os.makedirs(self.sockets, exist_ok=True)
+        os.chmod(self.sockets, 0o1777)
         wait_for("the Redis server", lambda: os.path.exists(self.socket))
         return self
 
@@ -38,16 +41,22 @@ class Redis:
         self.server.wait()
 
 
-def write_config(bench, redis):
-    """bench.conf with Redis in front, and a runtime that answers at once."""
+def endpoint(redis):
+    return f"ipc://{redis.sockets}/zeromq.sock"
+
+
+def write_config(bench, redis, name="bench", zeromq=True, keys=""):
+    """bench.conf with Redis and ZeroMQ in front, and a runtime that answers at once."""
     with open(os.path.join(HERE, "bench.conf")) as file:
         text = file.read()
-    text = text.replace('{ plugin = "stdio"; }',
-                        f'{{ plugin = "redis"; url = "unix://{redis.socket}"; queue = "{QUEUE}"; }}')
+    transports = f'{{ plugin = "redis"; url = "unix://{redis.socket}"; queue = "{QUEUE}"; {keys} }}'
+    if zeromq:
+        transports += f',\n  {{ plugin = "zeromq"; endpoint = "{endpoint(redis)}"; socket_mode = "0666"; }}'
+    text = text.replace('name = "bench";', f'name = "{name}";').replace('{ plugin = "stdio"; }', transports)
     text = text.replace('{ plugin = "null"; }', '{ plugin = "null"; }, { plugin = "null"; name = "at-once"; at_once = true; }')
     text = text.replace('{ name = "null"; runtime = "null"; max_running = 2; }',
                         '{ name = "null"; runtime = "null"; max_running = 2; }, { name = "at-once"; runtime = "at-once"; }')
-    path = os.path.join(bench.scratch, "redis.conf")
+    path = os.path.join(bench.scratch, f"{name}.conf")
     with open(path, "w") as file:
         file.write(text)
     return path
@@ -55,6 +64,10 @@ def write_config(bench, redis):
 
 def redis_load(bench, redis, queue, count, window):
     return figures([bench.tool("redis-load"), "-n", str(count), "-w", str(window), redis.socket, queue, body("at-once")])
+
+
+def zeromq_load(bench, redis, count, window):
+    return figures([bench.tool("zeromq-load"), "-n", str(count), "-w", str(window), endpoint(redis), "at-once"])
 
 
 class Peer:
@@ -113,8 +126,8 @@ def round_trips(bench, redis):
 
 def queues(bench):
     n = bench.size(60000, 300)
-    bench.report.begin("Tasks through Redis", f"""
-        From XADD to the result read back, by one client with {WINDOW} tasks on the way; server, client and berth
+    bench.report.begin("Tasks through Redis and ZeroMQ", f"""
+        From XADD or SUBMIT to the result read back, by one client with {WINDOW} tasks on the way; server, client and berth
         share the machine. "null" answers at once in its worker: what is left is the transport and the host. "Round trip"
         has one task on the way at a time; "bare" is that of two streams with a program that only copies
         between them, in turns with berth. RQ and Celery, each with the server to itself: Debian's, two workers, a task that does nothing, sent and its result awaited.""")
@@ -122,8 +135,11 @@ def queues(bench):
         with Daemon(bench.tree, config=write_config(bench, redis)) as daemon:
             wait_for("/readyz", lambda: daemon.ask("GET", "/readyz")[0] == 200)
             redis_load(bench, redis, QUEUE, bench.size(1000, 20), 10)
-            fast = [redis_load(bench, redis, QUEUE, n, WINDOW)["rate"] for _ in range(bench.rounds)]
-            bench.report.row("berth, null at once", median(fast), "tasks/s", (">=", 40000), digits=0)
+            zeromq_load(bench, redis, bench.size(1000, 20), 10)
+            fast = in_turns(bench.rounds, {"Redis": lambda: redis_load(bench, redis, QUEUE, n, WINDOW)["rate"],
+                                           "ZeroMQ": lambda: zeromq_load(bench, redis, n, WINDOW)["rate"]})
+            for name, rates in fast.items():
+                bench.report.row(f"berth, null at once, {name}", median(rates), "tasks/s", (">=", 40000), digits=0)
             bench.report.row("host, PSS after that", daemon.role("host").memory()["pss"] / MIB, "MiB")
             round_trips(bench, redis)
         for name, command in peers(redis).items():

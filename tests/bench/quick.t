@@ -8,9 +8,9 @@ find_tree
 need python3 jq xargs parallel valgrind redis-server
 [ "$(id -u)" -eq 0 ] || skip_all_machine "the benchmark needs root"
 
-measures=cold,latency,startup,memory,queue,running,redis
+measures=cold,latency,startup,memory,queue,running,redis,redis-million
 # valgrind cannot run what the address sanitizer has built.
-[ -n "${SANITIZE_CFLAGS:-}" ] || measures=${measures/redis/instructions,redis}
+[ -n "${SANITIZE_CFLAGS:-}" ] || measures=${measures/running/running,instructions}
 
 bench() { TMPDIR=$T "$srcdir/tests/bench/run" --quick --build "$builddir" --output "$T/page.md" "$@"; }
 ok 'bench --only "$measures"' "all of it can be measured"
@@ -24,7 +24,7 @@ is "$(grep -cE '\| (met|.*: (met|MISSED)) \|$' "$T/page.md")" "$(grep -cE '[â‰¥â
 ok 'grep -q "^| berth, limits |" "$T/page.md" && grep -q "^| commit |" "$T/page.md"' "the page says what was measured, and of what"
 ok '! bench --only nonsense' "an unknown measure is refused"
 is "$(bench --only nonsense 2>&1 | tail -n 1)" \
-    "run: error: no measure 'nonsense'; there are: cold, latency, startup, memory, queue, running, instructions, redis" \
+    "run: error: no measure 'nonsense'; there are: cold, latency, startup, memory, queue, running, instructions, redis, redis-million" \
     "and the right ones are named"
 is "$(find "$T" -mindepth 1 ! -name page.md ! -name ok.out)" "" "no file is left behind"
 wait_for nothing_left 20

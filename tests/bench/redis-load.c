@@ -4,6 +4,7 @@
  * Sends one and the same task through a stream of Redis again and again, and reads the results back.
  *
  *   redis-load [-n TASKS] [-w WINDOW] SOCKET QUEUE TASK   as berth-redis(7) says; TASK is JSON without an id
+ *   redis-load -f [-n TASKS] SOCKET QUEUE TASK            only sends
  *   redis-load -e SOCKET QUEUE                            answers in berth's place, in a queue where nobody else does
  *
  * WINDOW tasks are on the way at a time. Prints a line of JSON: tasks per second, and how long each took, from its
@@ -98,6 +99,20 @@ static void turn(struct load *l)
     freeReplyObject(reply);
 }
 
+/* Sends all, and reads nothing back. */
+static void fill(struct load *l)
+{
+    while (l->sent < l->count) {
+        size_t before = l->sent;
+        while (l->sent < l->count && l->sent - before < READ_MAX)
+            send_task(l);
+        for (; before < l->sent; before++) {
+            freeReplyObject(next_reply(l->redis));
+            l->took_ns[l->done++] = figures_now_ns() - l->sent_ns[before];
+        }
+    }
+}
+
 /* Where the stream of results ends now. */
 static void find_end(struct load *l)
 {
@@ -135,6 +150,7 @@ static _Noreturn void echo(struct load *l)
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: redis-load [-n TASKS] [-w WINDOW] SOCKET QUEUE TASK\n"
+                    "       redis-load -f [-n TASKS] SOCKET QUEUE TASK\n"
                     "       redis-load -e SOCKET QUEUE\n");
     exit(2);
 }
@@ -142,14 +158,16 @@ static _Noreturn void usage(void)
 int main(int argc, char **argv)
 {
     struct load l = {.count = 1000, .window = 1, .run = figures_now_ns()};
-    bool answers = false;
-    for (int c; (c = getopt(argc, argv, "n:w:e")) != -1;) {
+    bool answers = false, fills = false;
+    for (int c; (c = getopt(argc, argv, "n:w:ef")) != -1;) {
         if (c == 'n')
             l.count = strtoul(optarg, NULL, 10);
         else if (c == 'w')
             l.window = strtoul(optarg, NULL, 10);
         else if (c == 'e')
             answers = true;
+        else if (c == 'f')
+            fills = true;
         else
             usage();
     }
@@ -170,7 +188,7 @@ int main(int argc, char **argv)
     find_end(&l);
     uint64_t begin = figures_now_ns();
     while (l.done < l.count)
-        turn(&l);
+        (fills ? fill : turn)(&l);
     figures_print(l.took_ns, l.done, figures_now_ns() - begin, l.failed);
     free(l.sent_ns);
     free(l.took_ns);
