@@ -149,7 +149,7 @@ class Daemon:
             if above and above.title == p.title:
                 continue
             word = p.title.split()[1]
-            role = {"monitor": "monitor", "host": "host", "task": "supervisor"}.get(word, "worker")
+            role = {"monitor": "monitor", "host": "host", "task": "supervisor", "idle": "supervisor"}.get(word, "worker")
             found[role].append(p)
         return found
 
