@@ -79,7 +79,7 @@ class Task:
 
     def check(self, max_losses, full, witness_gone):
         """Complaints. full: the disk was, for a while. witness_gone: it could not take what happened, and who knew
-        it was killed."""
+        it was killed: an attempt is forgotten then, and its number given again when it has ended."""
         bad = list(self.trouble)
         if not self.results:
             return bad + ["no result came"]
@@ -91,9 +91,9 @@ class Task:
             if self.copies == 1 and any(a[0] == body["host"] for _, a, _ in self.marks(size)):
                 bad.append(f"it wrote on after its result came by {channel}")
         result, marks = self.results[0][1], self.marks()
-        return bad + self.check_marks(marks, result) + self.check_result(marks, result, max_losses, full)
+        return bad + self.check_marks(marks, result, witness_gone) + self.check_result(marks, result, max_losses, full)
 
-    def check_marks(self, marks, result):
+    def check_marks(self, marks, result, witness_gone):
         bad, last = [], {}
         for what, (host, attempt), _ in marks:
             before = last.get(host, 0)
@@ -102,7 +102,7 @@ class Task:
             last[host] = max(before, attempt)
         for what in ("start", "end"):
             seen = [a for w, a, _ in marks if w == what]
-            if len(seen) != len(set(seen)) and self.copies == 1:
+            if len(seen) != len(set(seen)) and self.copies == 1 and not witness_gone:
                 bad.append(f"an attempt has two '{what}' marks: {seen}")
         if last.get(result["host"], 0) > result["attempt"]:
             bad.append(f"attempt {last[result['host']]} ran, the result is of attempt {result['attempt']}")
