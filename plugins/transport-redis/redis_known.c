@@ -12,6 +12,7 @@
 #include <utlist.h>
 
 #define BATCH 256
+#define AGAIN_MS 1000 /* strays are looked for, when the server could not tell */
 
 struct asked {
     struct redis *r;
@@ -45,8 +46,11 @@ static void known(struct link *l, const struct resp *reply, void *arg)
         if (h && h->state == HELD_ASKED)
             known_one(r, h, whole ? resp_at(reply, i) : NULL);
     }
-    if (reply && !whole)
+    if (reply && !whole) {
+        int64_t soon = redis_now(r) + AGAIN_MS;
+        r->lease.renew_ms = r->lease.renew_ms < soon ? r->lease.renew_ms : soon;
         session_error(r, reply);
+    }
     r->ctx->host->wake(r->ctx);
     free(a);
 }
