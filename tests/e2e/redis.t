@@ -27,8 +27,10 @@ ok '[ "$(rcli PTTL "${K}result:one")" -gt 3500000 ]' "and lives for result_ttl"
 is "$(times_published one)" 1 "it stands once in the stream of results"
 ok 'wait_for "grep -qx one \"$T/done\""' "its end was announced"
 kill "$subscriber" && wait "$subscriber" 2>/dev/null
-like "$(rcli --raw XRANGE "${K}events" - + | paste -sd' ')" 'id one state running attempt 1 host testnode' \
-    "and its start is among the events"
+send_sh stays 'sleep 2' >"$T/stays"
+ok 'wait_for "rcli --raw XRANGE \"${K}events\" - + | paste -sd\" \" | grep -q \"id stays state running attempt 1 host testnode\""' \
+    "the start of one that runs for a while is among the events"
+is "$(verdict_of stays)" succeeded "and it ends"
 ok 'wait_for nothing_pending' "the entry is gone, from the stream and from the pending list"
 
 entry=$(rcli XADD "${K}tasks" '*' t '{"executer":"sh","args":["echo $((6*7))"]}')
