@@ -218,7 +218,7 @@ void job_ended(struct job *j, const struct value *result)
         return;
     }
     if (j->state == JOB_STARTING && value_int(result, "started_ms", 0))
-        job_begun(j, result); /* it was over before that could be told */
+        job_started(j, result); /* it was over before that could be told */
     int verdict = berth_verdict_parse(value_str(result, "verdict", ""));
     int blame = berth_blame_parse(value_str(result, "blame", ""));
     job_count_runtime(j, verdict);

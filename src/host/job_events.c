@@ -27,22 +27,17 @@ void job_hello(struct job *j, struct link *l, const struct value *body)
         link_cancel(l, j, BERTH_VERDICT_CANCELLED);
 }
 
-void job_begun(struct job *j, const struct value *body)
-{
-    j->state = JOB_RUNNING;
-    j->started_ms = past_ms(value_int(body, "started_ms", -1));
-    ctl_event(j->host, j, "started", NULL);
-    logs_job_changed(j->host, j->id);
-}
-
 void job_started(struct job *j, const struct value *body)
 {
     if (j->state != JOB_STARTING)
         return;
     CRASH_POINT(started_taken);
-    job_begun(j, body);
+    j->state = JOB_RUNNING;
+    j->started_ms = past_ms(value_int(body, "started_ms", -1));
     job_save_soon(j);
     job_tell(j, BERTH_REPLY_STATE);
+    ctl_event(j->host, j, "started", NULL);
+    logs_job_changed(j->host, j->id);
 }
 
 int job_cancel(struct job *j)

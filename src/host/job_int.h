@@ -11,7 +11,6 @@ void job_save(struct job *j, bool sync, store_done_fn *done);
 /* Where nobody's promise hangs on it: a short task is over before, and its row written once. After a crash the attempt's
  * directory or its supervisor tells the same. */
 void job_save_soon(struct job *j);
-void job_begun(struct job *j, const struct value *body);     /* it started; nobody is told */
 void job_tell(struct job *j, int kind);                      /* enum berth_reply_kind */
 void job_publish(struct job *j, const struct value *result); /* RESULT to all who wait */
 void job_confirm(struct job *j);                             /* the supervisor may go */
