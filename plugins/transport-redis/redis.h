@@ -138,6 +138,8 @@ void take_entry(struct redis *r, size_t level, const struct resp *entry);
 void known_ask(struct redis *r); /* about all that is fresh; then it is ready, or gone */
 
 /* publish.c */
+/* The key of the result of a task, as an argument. */
+void publish_key(const struct redis *r, const char *id, struct cmd *c);
 int publish_reply(struct redis *r, const struct berth_reply *reply,
                   struct berth_error *err);
 void publish_tick(struct redis *r);

@@ -89,9 +89,7 @@ static void known_ask_some(struct redis *r)
     cmd_str(&cmd, r->key.attempts);
     for (size_t i = 0; i < a->count; i++) {
         struct held *h = r->held.fresh;
-        char key[256];
-        cmd_data(&cmd, key,
-                 (size_t)snprintf(key, sizeof key, "%s%s", r->key.result, h->name));
+        publish_key(r, h->name, &cmd);
         held_asked(&r->held, h);
     }
     cmd_str(&cmd, REDIS_GROUP);

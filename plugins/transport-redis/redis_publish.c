@@ -146,6 +146,13 @@ static void put_range(const struct batch *b, size_t level, struct cmd *c)
     cmd_str(c, last);
 }
 
+void publish_key(const struct redis *r, const char *id, struct cmd *c)
+{
+    char key[256];
+    snprintf(key, sizeof key, "%s%s", r->key.result, id);
+    cmd_str(c, key);
+}
+
 static void put_keys(const struct redis *r, const struct batch *b, struct cmd *c)
 {
     cmd_str(c, r->key.results);
@@ -153,11 +160,8 @@ static void put_keys(const struct redis *r, const struct batch *b, struct cmd *c
     cmd_str(c, r->key.attempts);
     for (size_t i = 0; i < r->level_count; i++)
         cmd_str(c, r->levels[i].stream);
-    for (size_t i = 0; i < b->count; i++) {
-        char key[256];
-        int n = snprintf(key, sizeof key, "%s%s", r->key.result, b->held[i]->task_id);
-        cmd_data(c, key, n < (int)sizeof key ? (size_t)n : sizeof key - 1);
-    }
+    for (size_t i = 0; i < b->count; i++)
+        publish_key(r, b->held[i]->task_id, c);
 }
 
 static void send_batch(struct redis *r)

@@ -11,6 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ARGV group, consumer: is this entry still this host's? */
+#define LUA_IS_MINE                                             \
+    "local function is_mine(s, e)\n"                            \
+    "  local p = redis.call('XPENDING', s, ARGV[1], e, e, 1)\n" \
+    "  return p[1] and p[1][2] == ARGV[2]\n"                    \
+    "end\n"
+
 /*
  * KEYS  results, dead, attempts, streams of tasks..., then the key of the result of each task
  * ARGV  group, consumer, ttl in ms, length of results, length of dead, channel, host, number of streams,
@@ -21,7 +28,7 @@
  * a dead letter, was written), 0 not ours any more; or the text of an error: nothing was done for it.
  * What is ours is looked up for all at once, and one by one only where more than twice as much is pending between.
  */
-static const char publish[] =
+static const char publish[] = LUA_IS_MINE
     "for i = 1, 2 do local t = redis.call('TYPE', KEYS[i]).ok\n"
     "  if t ~= 'none' and t ~= 'stream' then\n"
     "    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. t .. ', not a "
@@ -44,10 +51,6 @@ static const char publish[] =
     "  for i = 1, #v, 2 do if #f < 200 or v[i] == 't' then\n"
     "    f[#f + 1] = v[i]; f[#f + 1] = v[i + 1] end end\n"
     "  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', unpack(f))\n"
-    "end\n"
-    "local function is_mine(s, e)\n"
-    "  local p = redis.call('XPENDING', s, ARGV[1], e, e, 1)\n"
-    "  return p[1] and p[1][2] == ARGV[2]\n"
     "end\n"
     "local function one(a, key)\n"
     "  local k, e, id = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2]\n"
@@ -98,20 +101,17 @@ static const char publish[] =
  * Gives of each 1 if its result is out already, else 0. If it is, the entry goes.
  */
 static const char known[] =
-    "local out = {}\n"
-    "for i = 3, #KEYS do\n"
-    "  local e, had = ARGV[2 * i - 3], redis.pcall('HGET', KEYS[i], 'digest')\n"
-    "  out[i - 2] = had == ARGV[2 * i - 2] and 1 or 0\n"
-    "  if out[i - 2] == 1 then\n"
-    "    local p = redis.call('XPENDING', KEYS[1], ARGV[1], e, e, 1)\n"
-    "    if p[1] and p[1][2] == ARGV[2] then\n"
-    "      redis.call('XACK', KEYS[1], ARGV[1], e)\n"
-    "      redis.call('XDEL', KEYS[1], e)\n"
-    "      redis.call('HDEL', KEYS[2], KEYS[1] .. '/' .. e)\n"
-    "    end\n"
-    "  end\n"
-    "end\n"
-    "return out\n";
+    LUA_IS_MINE "local out = {}\n"
+                "for i = 3, #KEYS do\n"
+                "  local e, had = ARGV[2 * i - 3], redis.pcall('HGET', KEYS[i], 'digest')\n"
+                "  out[i - 2] = had == ARGV[2 * i - 2] and 1 or 0\n"
+                "  if out[i - 2] == 1 and is_mine(KEYS[1], e) then\n"
+                "    redis.call('XACK', KEYS[1], ARGV[1], e)\n"
+                "    redis.call('XDEL', KEYS[1], e)\n"
+                "    redis.call('HDEL', KEYS[2], KEYS[1] .. '/' .. e)\n"
+                "  end\n"
+                "end\n"
+                "return out\n";
 
 /*
  * KEYS stream; ARGV group, consumer, most strays to tell, then the entries that the host knows of.
@@ -143,9 +143,8 @@ static const char renew[] =
 /* KEYS stream, attempts; ARGV group, consumer, entry, counts: what the next host has to know, if it is still ours to
  * tell. */
 static const char counts[] =
-    "local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)\n"
-    "if not p[1] or p[1][2] ~= ARGV[2] then return 0 end\n"
-    "return redis.call('HSET', KEYS[2], KEYS[1] .. '/' .. ARGV[3], ARGV[4])\n";
+    LUA_IS_MINE "if not is_mine(KEYS[1], ARGV[3]) then return 0 end\n"
+                "return redis.call('HSET', KEYS[2], KEYS[1] .. '/' .. ARGV[3], ARGV[4])\n";
 
 /* What is pending is given with its body, deliveries, and what attempts are on record for it. An entry that was
  * trimmed or deleted leaves the pending list. */
@@ -263,12 +262,17 @@ static const char move_letters[] =
     "return {n, next, last}\n";
 
 static const char *const texts[SCRIPT_COUNT] = {
-    [SCRIPT_PUBLISH] = publish, [SCRIPT_COUNTS] = counts,
-    [SCRIPT_RENEW] = renew,     [SCRIPT_FETCH] = fetch,
-    [SCRIPT_SWEEP] = sweep,     [SCRIPT_HAND_BACK] = hand_back,
-    [SCRIPT_TAKE] = take,       [SCRIPT_KNOWN] = known,
+    [SCRIPT_PUBLISH] = publish,
+    [SCRIPT_COUNTS] = counts,
+    [SCRIPT_RENEW] = renew,
+    [SCRIPT_FETCH] = fetch,
+    [SCRIPT_SWEEP] = sweep,
+    [SCRIPT_HAND_BACK] = hand_back,
+    [SCRIPT_TAKE] = take,
+    [SCRIPT_KNOWN] = known,
     [SCRIPT_TIDY] = tidy,
-    [SCRIPT_LETTERS] = letters, [SCRIPT_MOVE_LETTERS] = move_letters,
+    [SCRIPT_LETTERS] = letters,
+    [SCRIPT_MOVE_LETTERS] = move_letters,
 };
 
 void script_begin(struct cmd *c, enum script which, int keys)
